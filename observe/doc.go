@@ -1,0 +1,3 @@
+// Package observe is what rooms speak to when they count, measure or report their
+// health. It holds interfaces alone; telemetry implements them.
+package observe
