@@ -76,6 +76,13 @@ type chain struct {
 // found is what open or resume met that the operator must know. "" is nothing.
 type found string
 
+func (f found) and(more found) found {
+	if f == "" || more == "" {
+		return f + more
+	}
+	return f + "; " + more
+}
+
 // open takes the folder, finds the end of the chain and repairs a torn tail.
 func (c *chain) open() (found, error) {
 	if c.f != nil { // from an attempt that failed half-way

@@ -185,12 +185,13 @@ func bound(s string, limit int) string { return s[:min(len(s), limit+utf8.UTFMax
 // cut makes s valid UTF-8 of at most limit bytes, and shows where it was cut.
 func cut(s string, limit int) string {
 	const mark = "…"
+	long := len(s) > limit
 	s = strings.ToValidUTF8(bound(s, limit), "\uFFFD")
-	if len(s) <= limit {
+	if !long && len(s) <= limit {
 		return s
 	}
-	end := limit - len(mark)
-	for end > 0 && !utf8.RuneStart(s[end]) {
+	end := min(len(s), limit-len(mark))
+	for end > 0 && end < len(s) && !utf8.RuneStart(s[end]) {
 		end--
 	}
 	return s[:end] + mark

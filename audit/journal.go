@@ -81,8 +81,11 @@ type journal struct {
 	lost    int64     // entries for which there was no room since the journal was last well
 	broken  error     // why nothing can be written; nil is well
 	busy    time.Time // when the write under way began; zero when none is
-	isOpen  bool
-	stalled bool // reported as such
+	stalled bool      // reported as such
+
+	// Run's goroutine alone.
+	isOpen bool  // the chain was opened once
+	found  found // what mend met and no note has told yet
 }
 
 // put queues an entry. kept says that it waits in memory for a journal that cannot be
@@ -207,58 +210,71 @@ func (j *journal) run(stop <-chan struct{}) {
 	}
 }
 
-// repair brings a broken journal back, if it can be.
+// repair brings a broken journal back, if it can be: it is well when a note of what
+// happened to it is durable.
 func (j *journal) repair() {
 	j.mu.Lock()
-	broken, isOpen := j.broken, j.isOpen
-	if broken == nil {
-		if j.lost > 0 {
-			j.noteLocked("there was no room for records")
-		}
-		j.mu.Unlock()
+	broken, lost := j.broken, j.lost
+	j.mu.Unlock()
+	if broken == nil && lost == 0 {
 		return
 	}
-	j.mu.Unlock()
-	mend, text := j.chain.resume, "the journal can be written again"
-	if !isOpen {
-		mend, text = j.chain.open, "the journal was opened"
+	text, level := "there was no room for records", slog.LevelError
+	if broken != nil {
+		found, err := j.mend()
+		if err != nil {
+			j.fail(err, nil)
+			return
+		}
+		if text, level = "the journal can be written again", slog.LevelInfo; j.fresh() {
+			text = "the journal was opened"
+		}
+		if found != "" {
+			text, level = text+"; "+string(found), slog.LevelError
+		}
 	}
-	note, err := mend()
+	note, err := j.notice(text, lost)
+	if err == nil {
+		err = j.chain.append([]*entry{note})
+	}
 	if err != nil {
 		j.fail(err, nil)
 		return
 	}
-	level := slog.LevelInfo
-	if note != "" {
-		text, level = text+"; "+string(note), slog.LevelError
-	}
 	j.mu.Lock()
-	j.broken, j.isOpen = nil, true
-	j.noteLocked(text)
+	j.broken = nil
+	j.lost -= lost
 	j.mu.Unlock()
 	j.health.Report(component, false, nil)
-	j.log.Log(context.Background(), level, text, "dir", j.chain.dir, "seq", j.chain.pos.seq)
-	if !isOpen {
+	j.log.Log(context.Background(), level, text, "dir", j.chain.dir, "seq", j.chain.pos.seq, "records_lost", lost)
+	j.metrics.records.Add(1, note.kind)
+	j.written([]*entry{note})
+	j.found = ""
+	if j.fresh() {
 		close(j.opened)
 	}
 }
 
-// noteLocked puts what happened to the journal before everything that waits, with the
-// number of records that were lost since the last note.
-func (j *journal) noteLocked(text string) {
-	e, err := j.notice(text, j.lost)
-	if err != nil {
-		j.log.Error("note in the audit journal", "err", err)
-		return
+// mend makes the chain writable as far as it can tell without writing.
+func (j *journal) mend() (found, error) {
+	if j.isOpen {
+		note, err := j.chain.resume()
+		j.found = j.found.and(note)
+		return j.found, err
 	}
-	if j.lost > 0 {
-		j.log.Error("audit records are lost: there was no room in memory", "records", j.lost)
+	note, err := j.chain.open()
+	j.found, j.isOpen = j.found.and(note), err == nil
+	return j.found, err
+}
+
+// fresh says that the journal has not been well yet.
+func (j *journal) fresh() bool {
+	select {
+	case <-j.opened:
+		return false
+	default:
+		return true
 	}
-	j.lost = 0
-	e.queued = true
-	j.queue = slices.Insert(j.queue, 0, e)
-	j.bytes += len(e.content)
-	signal(j.nudge)
 }
 
 // flush writes groups until the queue is empty or a write fails.

@@ -228,7 +228,7 @@ func eventually(t testing.TB, what string, cond func() bool) {
 }
 
 func TestIntentAndOutcomeShareAnEvent(t *testing.T) {
-	r := open(t, t.TempDir(), unsynced(), Config{})
+	r := open(t, folder(t), unsynced(), Config{})
 	ex := exchange()
 	ex.Body.Values = []access.Value{{Path: "name", Text: "Ann"}, {Path: "password", Text: "hunter2"}}
 	if err := r.Intend(t.Context(), ex); err != nil {
@@ -271,7 +271,7 @@ func TestIntentAndOutcomeShareAnEvent(t *testing.T) {
 }
 
 func TestLoginCarriesItsActorInTheOutcome(t *testing.T) {
-	r := open(t, t.TempDir(), unsynced(), Config{})
+	r := open(t, folder(t), unsynced(), Config{})
 	ex := exchange()
 	who := ex.Identity
 	ex.Identity, ex.Decision = nil, access.Decision{}
@@ -298,7 +298,7 @@ func TestIntendRefusesUntilTheJournalIsOpen(t *testing.T) {
 	var d faultyDisk
 	closed := errors.New("no disk yet")
 	d.now.Store(&faults{open: func(string, int) error { return closed }})
-	dir := t.TempDir()
+	dir := folder(t)
 	// A new journal needs no file before its first record; this one has to open its last.
 	if err := os.WriteFile(dir+"/"+segmentName(1), nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -319,7 +319,7 @@ func TestIntendRefusesUntilTheJournalIsOpen(t *testing.T) {
 }
 
 func TestAfterRunNothingIsClaimedToBeWritten(t *testing.T) {
-	r := open(t, t.TempDir(), unsynced(), Config{})
+	r := open(t, folder(t), unsynced(), Config{})
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -338,7 +338,7 @@ func TestAfterRunNothingIsClaimedToBeWritten(t *testing.T) {
 }
 
 func TestTwoProcessesNeverWriteOneJournal(t *testing.T) {
-	dir := t.TempDir()
+	dir := folder(t)
 	first := open(t, dir, unsynced(), Config{})
 	second := start(t, dir, unsynced(), Config{})
 	eventually(t, "the second one says why it cannot open", func() bool {
@@ -359,7 +359,7 @@ func TestTwoProcessesNeverWriteOneJournal(t *testing.T) {
 }
 
 func TestFilesAreForTheirOwnerAlone(t *testing.T) {
-	dir := t.TempDir() + "/a/b"
+	dir := folder(t) + "/a/b"
 	r := open(t, dir, realDisk(), Config{})
 	if err := r.Intend(t.Context(), exchange()); err != nil {
 		t.Fatal(err)
@@ -372,7 +372,7 @@ func TestFilesAreForTheirOwnerAlone(t *testing.T) {
 }
 
 func TestManyWritersLoseNothing(t *testing.T) {
-	r := open(t, t.TempDir(), unsynced(), Config{SegmentSize: MinSegmentSize})
+	r := open(t, folder(t), unsynced(), Config{SegmentSize: MinSegmentSize})
 	const writers, each = 32, 40
 	var mu sync.Mutex
 	acknowledged := map[string]bool{}
