@@ -3,6 +3,7 @@ package operation
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/sallyport/sallyport/access"
@@ -162,10 +163,11 @@ func (j *judge) formAction(rules *access.FormAction) error {
 	return nil
 }
 
-var errSpelling = errors.New("a parameter of the operation is spelled in another way, or is not a plain text")
+var errSpelling = errors.New("a parameter of the operation is spelled in another way or stands where not every backend looks")
 
 // parameter lists what stands under a name in query and body. A name that some
-// backend would take for it ("Action", "action[]", " action") is an error.
+// backend would take for it ("Action", "action[]", " action") is an error, and so is one that some
+// would not look for: a JSON member, a file, a field of a request other than POST.
 func (j *judge) parameter(name string) ([]string, error) {
 	var values []string
 	take := func(given, text string, plain bool) error {
@@ -184,7 +186,7 @@ func (j *judge) parameter(name string) ([]string, error) {
 		}
 	}
 	for _, m := range j.members {
-		if err := take(m.name, m.text, m.kind == strictjson.String && !m.escaped); err != nil {
+		if err := take(m.name, m.text, m.field && j.ex.Request.Method == http.MethodPost); err != nil {
 			return nil, err
 		}
 	}

@@ -16,8 +16,9 @@ const maxValues = strictjson.DefaultLeaves
 // member is one name at the top of a body: a form field or a member of the JSON object.
 type member struct {
 	name, text string
-	kind       strictjson.Kind // String for form fields, 0 for files
-	escaped    bool
+	field      bool            // of a form, with a text
+	kind       strictjson.Kind // of a JSON member
+	escaped    bool            // a JSON name written with an escape
 }
 
 // judge gathers what one body says and refuses what it may not say.
@@ -49,7 +50,7 @@ func (j *judge) field(name, text string) error {
 	if err := j.hidden(text); err != nil {
 		return err
 	}
-	j.members = append(j.members, member{name: name, text: text, kind: strictjson.String})
+	j.members = append(j.members, member{name: name, text: text, field: true})
 	return j.add(name, text)
 }
 
