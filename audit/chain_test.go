@@ -33,7 +33,10 @@ func note(t testing.TB, text string) *entry {
 // build writes groups of records with the given notes and closes the journal.
 func build(t testing.TB, dir string, segmentSize int64, groups ...[]string) {
 	t.Helper()
-	c := &chain{dir: dir, segmentSize: segmentSize, disk: unsynced(), now: time.Now}
+	// Always the same bytes, or the fuzzer's workers would not agree; a group a second.
+	clock := time.Unix(1_700_000_000, 0)
+	now := func() time.Time { clock = clock.Add(time.Second); return clock }
+	c := &chain{dir: dir, segmentSize: segmentSize, disk: unsynced(), now: now}
 	if found, err := c.open(); err != nil || found != "" {
 		t.Fatal(found, err)
 	}
@@ -89,6 +92,9 @@ func TestACrashAtAnyByteOfTheTailLosesOnlyWhatIsTorn(t *testing.T) {
 	names := []string{"a", "b", "c", "d", "e"}
 	for _, rubbish := range []string{"", "\x00\x00\x00\x00", "x\n"} {
 		for at := range len(whole) + 1 {
+			if rubbish != "" && at%5 != 0 {
+				continue
+			}
 			dir := folder(t)
 			path := filepath.Join(dir, segmentName(1))
 			left := append(bytes.Clone(whole[:at]), rubbish...)
@@ -368,10 +374,8 @@ func FuzzSegment(f *testing.F) {
 				t.Fatalf("the end is %+v of %d bytes", end, len(data))
 			}
 			// What stays after the cut verifies, unless it was called damaged.
-			path := filepath.Join(folder(t), segmentName(1))
-			write(t, path, data[:end.offset])
-			_, err = readSegment(path, position{}, func(Header, []byte) error { return nil })
-			if first := firstPrev(data); err != nil && !damaged && first == (Hash{}) {
+			_, err = readRecords(bytes.NewReader(data[:end.offset]), position{}, func(Header, []byte) error { return nil })
+			if err != nil && !damaged && firstPrev(data) == (Hash{}) {
 				t.Fatalf("what is kept does not verify: %v", err)
 			}
 		}

@@ -10,8 +10,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/google/uuid"
-
 	"github.com/sallyport/sallyport/access"
 )
 
@@ -69,8 +67,6 @@ func DecodeEvent(line []byte) (ev access.Event, count int64, err error) {
 	}
 	return body.Event, body.Count, nil
 }
-
-func newEventID() string { return uuid.Must(uuid.NewV7()).String() }
 
 // event tells what is known of the request by now; a login's actor only in the end.
 func (l *Log) event(ex *access.Exchange) access.Event {

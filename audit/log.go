@@ -148,7 +148,7 @@ func (l *Log) Opened() <-chan struct{} { return l.journal.opened }
 // (503) that wraps ErrUnwritten, at the latest after the configured deadline, and the deed
 // must not happen; should the record reach the disk all the same, another one takes it back.
 func (l *Log) Intend(ctx context.Context, ex *access.Exchange) error {
-	ex.EventID = newEventID()
+	ex.EventID = access.NewID(l.now())
 	ev := l.event(ex)
 	ev.Outcome = access.Intended
 	ev.Changes = changes(ex)
@@ -230,7 +230,7 @@ func (l *Log) Refused(_ context.Context, ex *access.Exchange, r *access.Refusal)
 		return
 	}
 	ev := l.event(ex)
-	ev.ID, ev.Old = newEventID(), "none"
+	ev.ID, ev.Old = access.NewID(l.now()), "none"
 	refused(&ev, ex, r)
 	ev.Took = took(ex, now)
 	e, err := newEntry(kindRefused, claimKept, content{Event: ev})
@@ -246,7 +246,7 @@ func (l *Log) Refused(_ context.Context, ex *access.Exchange, r *access.Refusal)
 func (l *Log) writeCounted() {
 	for _, t := range l.tallies.drain() {
 		ev := access.Event{
-			ID: newEventID(), Time: t.first.UTC(), Node: l.node, Tenant: t.key.tenant, Old: "none",
+			ID: access.NewID(l.now()), Time: t.first.UTC(), Node: l.node, Tenant: t.key.tenant, Old: "none",
 			Actor: access.Actor{ID: t.key.actor}, Client: access.Origin{Addr: t.key.from.Addr()},
 			Action: ActionCounted, Resource: access.Resource{Type: access.OtherResource},
 			Request:  access.RequestInfo{Site: label(t.key.site, maxName)},
@@ -273,7 +273,7 @@ func (l *Log) undo(ev access.Event) (*entry, error) {
 // notice tells in the journal what happened to it.
 func (l *Log) notice(note string, lost int64) (*entry, error) {
 	ev := access.Event{
-		ID: newEventID(), Time: l.now().UTC(), Node: l.node, Action: ActionJournal, Old: "none",
+		ID: access.NewID(l.now()), Time: l.now().UTC(), Node: l.node, Action: ActionJournal, Old: "none",
 		Resource: access.Resource{Type: "audit_journal"}, Outcome: access.Done,
 	}
 	return newEntry(kindJournal, claimAlways, content{Event: ev, Count: lost, Note: note})

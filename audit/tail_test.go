@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/sallyport/sallyport/access"
 	"github.com/sallyport/sallyport/observe"
@@ -98,7 +99,7 @@ func TestRecentShowsATenantItsOwnEvents(t *testing.T) {
 		t.Errorf("nobody sees %+v", got)
 	}
 	for range 2*maxRecent + 3 {
-		add(newEventID(), globex, access.Done)
+		add(access.NewID(time.Now()), globex, access.Done)
 	}
 	if got := l.Recent(acme, 10); len(got) != 0 || len(f.at) != maxRecent {
 		t.Errorf("%d events of acme are left, %d ids are remembered", len(got), len(f.at))

@@ -61,7 +61,12 @@ func readSegment(path string, end position, each func(Header, []byte) error) (po
 		return end, err
 	}
 	defer f.Close()
-	r := newSegmentReader(f)
+	return readRecords(f, end, each)
+}
+
+// readRecords goes on from the end of the chain before and gives the end of it after.
+func readRecords(in io.Reader, end position, each func(Header, []byte) error) (position, error) {
+	r := newSegmentReader(in)
 	for {
 		rec, err := r.next()
 		switch {
