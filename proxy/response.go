@@ -1,0 +1,189 @@
+package proxy
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sallyport/sallyport/access"
+)
+
+// modifyResponse takes from the backend's answer what a browser is not to be told, and binds
+// its cookies to the session.
+func (g *passage) modifyResponse(res *http.Response) error {
+	switch {
+	case res.StatusCode == http.StatusSwitchingProtocols:
+		return g.switchProtocols(res)
+	case res.StatusCode < 200 || res.StatusCode > 999:
+		return fmt.Errorf("the backend answered with status %d", res.StatusCode)
+	}
+	g.clean(res.Header)
+	res.Trailer = nil
+	if g.stream != nil && strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
+		g.stream.long.Store(true)
+	}
+	if g.ex.Route.Class == access.App && len(res.Header["Cache-Control"]) == 0 {
+		// Personal by default: a shared cache that guesses would show one user's page to others.
+		res.Header["Cache-Control"] = []string{"private"}
+	}
+	return nil
+}
+
+// clean removes what tells of the house behind (software, addresses, our own headers come
+// back) and what would lead around the gateway.
+func (g *passage) clean(h http.Header) {
+	for name := range h {
+		switch name {
+		case "Server", "X-Powered-By", "X-Aspnet-Version", "X-Aspnetmvc-Version", "X-Generator", "X-Runtime", "X-Backend-Server",
+			"X-Served-By", "Via", "Alt-Svc", "Set-Cookie2", "Public-Key-Pins", "Proxy-Status", "Trailer",
+			// Credentials that a client would answer with are meant for us and never reach the backend.
+			"Www-Authenticate":
+			delete(h, name)
+			continue
+		}
+		if mustStrip(name, g.at.own) {
+			delete(h, name)
+		}
+	}
+	for _, name := range [...]string{"Location", "Content-Location"} {
+		if values := h[name]; len(values) > 0 {
+			h[name] = []string{g.publicAddress(values[0])}
+		}
+	}
+	if lines := h["Set-Cookie"]; len(lines) > 0 {
+		if kept := g.at.cookies.toBrowser(g, lines); len(kept) > 0 {
+			h["Set-Cookie"] = kept
+		} else {
+			delete(h, "Set-Cookie")
+		}
+	}
+}
+
+// sessionCookie notes that the backend has set a cookie of the session that we hold for the
+// user. The browser never sees it.
+func (g *passage) sessionCookie(set setCookie) {
+	if g.session != nil && !set.deleted && set.value != "" {
+		g.at.auth.login.replace(g.ctx, g, g.session, set.name, set.value)
+	}
+}
+
+// origin is scheme, host and port of an address, in one spelling.
+type origin struct{ scheme, host, port string }
+
+func originOf(u *url.URL, scheme string) origin {
+	o := origin{strings.ToLower(u.Scheme), strings.ToLower(u.Hostname()), u.Port()}
+	if o.scheme == "" {
+		o.scheme = scheme
+	}
+	if o.port == "" {
+		o.port = map[string]string{"http": "80", "https": "443"}[o.scheme]
+	}
+	return o
+}
+
+func appendOrigins(list []origin, p *pool) []origin {
+	for _, t := range p.targets {
+		list = append(list, originOf(t.url, ""))
+	}
+	return list
+}
+
+// publicAddress rewrites an absolute address that leads to the backend itself, or to the public
+// host in cleartext, to the origin that the client used. Others are the application's affair.
+func (g *passage) publicAddress(text string) string {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Opaque != "" {
+		return text
+	}
+	o := originOf(u, g.target.url.Scheme)
+	public := strings.EqualFold(u.Host, g.ex.Request.Host) && o.scheme == "http"
+	for _, internal := range g.at.origins {
+		public = public || o == internal
+	}
+	if !public {
+		return text
+	}
+	_, rest, _ := strings.Cut(text, "//")
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		return "https://" + g.ex.Request.Host + rest[i:]
+	}
+	return "https://" + g.ex.Request.Host
+}
+
+// Header implements http.ResponseWriter. Once the answer has begun it gives a map that nobody
+// reads: the backend's trailers would pass all that was cleaned.
+func (g *passage) Header() http.Header {
+	if !g.begun {
+		return g.ex.Writer.Header()
+	}
+	if g.dropped == nil {
+		g.dropped = http.Header{}
+	}
+	return g.dropped
+}
+
+// WriteHeader implements http.ResponseWriter. Of informational answers only early hints pass,
+// with their links alone: anything else in them is unasked-for (golang/go#81319).
+func (g *passage) WriteHeader(status int) {
+	h := g.ex.Writer.Header()
+	if status < 200 {
+		links := h["Link"]
+		clear(h)
+		if status == http.StatusEarlyHints && len(links) > 0 && g.ex.Request.ProtoAtLeast(1, 1) {
+			h["Link"] = links
+			g.ex.Writer.WriteHeader(status)
+			clear(h)
+		}
+		return
+	}
+	g.begun = true
+	g.ex.Writer.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (g *passage) Write(b []byte) (int, error) { return g.ex.Writer.Write(b) }
+
+// Unwrap lets http.ResponseController flush.
+func (g *passage) Unwrap() http.ResponseWriter { return g.ex.Writer }
+
+// harden adds what every answer bears, ours and the application's, where the application says
+// nothing itself. No Content-Security-Policy: only the application knows its own.
+func (p *Plan) harden(ex *access.Exchange, h http.Header) {
+	cfg := ResponseConfig{Frame: "sameorigin", Referrer: "same-origin"}
+	if ex.Site != nil {
+		if s := p.sites.of(ex.Site); s != nil {
+			cfg = s.cfg.Response
+		}
+	}
+	cfg.harden(h)
+	h["X-Request-Id"] = []string{ex.ID}
+	p.corsHeaders(ex, h)
+}
+
+func (c ResponseConfig) harden(h http.Header) {
+	age := c.HSTS.Duration()
+	if age == 0 {
+		age = defaultHSTS
+	}
+	absent := func(name, value string) {
+		if len(h[name]) == 0 {
+			h[name] = []string{value}
+		}
+	}
+	absent("Strict-Transport-Security", "max-age="+strconv.FormatInt(int64(age/time.Second), 10))
+	absent("X-Content-Type-Options", "nosniff")
+	if frame := strings.ToUpper(c.Frame); frame != "OFF" && !strings.Contains(h.Get("Content-Security-Policy"), "frame-ancestors") {
+		if frame == "" {
+			frame = "SAMEORIGIN"
+		}
+		absent("X-Frame-Options", frame)
+	}
+	referrer := c.Referrer
+	if referrer == "" {
+		referrer = "same-origin"
+	}
+	absent("Referrer-Policy", referrer)
+}
