@@ -85,3 +85,6 @@ func lower(s string) string {
 	}
 	return string(b)
 }
+
+// TenantName is what people call the tenant, or "" when nobody has that id.
+func (d *Directory) TenantName(id access.TenantID) string { return d.tenants[id].Name }

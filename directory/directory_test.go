@@ -79,6 +79,9 @@ func TestLookups(t *testing.T) {
 	if o, ok := d.Tenant(id); !ok || o.Name != "acme" || o.ID != id {
 		t.Errorf("Tenant(acme) = %+v, %v", o, ok)
 	}
+	if got := d.TenantName(d.Tenants()[1].ID); got != "Globex Inc." || d.TenantName(access.TenantID{}) != "" {
+		t.Errorf("TenantName gives %q", got)
+	}
 	if _, ok := d.Tenant(access.TenantID{}); ok {
 		t.Error("the zero id is somebody's")
 	}
