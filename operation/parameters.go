@@ -14,13 +14,13 @@ type parameter struct {
 // errParameters is returned for a header that readers could take apart differently.
 var errParameters = errors.New("not one value with plain parameters")
 
-// splitParameters reads `value *( ";" [ name "=" ( token / quoted ) ] )` (RFC 9110,
+// splitParameters reads `value *( ";" name "=" ( token / quoted ) ) [ ";" ]` (RFC 9110,
 // section 5.6.6) more narrowly than most readers, because they differ: white space stands only
-// around ";", no name comes twice or with a "*" (RFC 8187), and no backslash stands before a
-// quotation mark, for some readers end the string there and some do not.
+// around ";", no parameter is empty but at the end, no name comes twice, and no backslash stands
+// before a quotation mark, for some readers end the string there and some do not.
 func splitParameters(s string) (value string, params []parameter, err error) {
 	value, rest := token(strings.Trim(s, " \t"))
-	if sub, ok := strings.CutPrefix(rest, "/"); ok {
+	if sub, ok := strings.CutPrefix(rest, "/"); ok && value != "" {
 		var subtype string
 		if subtype, rest = token(sub); subtype == "" {
 			return "", nil, errParameters
@@ -35,8 +35,8 @@ func splitParameters(s string) (value string, params []parameter, err error) {
 		if rest, ok = strings.CutPrefix(strings.TrimLeft(rest, " \t"), ";"); !ok {
 			return "", nil, errParameters
 		}
-		if rest = strings.TrimLeft(rest, " \t"); rest == "" || rest[0] == ';' {
-			continue
+		if rest = strings.TrimLeft(rest, " \t"); rest == "" {
+			break
 		}
 		var p parameter
 		if p, rest, err = nextParameter(rest); err != nil {

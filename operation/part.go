@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"unicode/utf8"
 )
@@ -90,7 +91,9 @@ func (p *part) disposition(line string) error {
 				return badPart("a file name that looks like a parameter")
 			}
 		case "filename*":
-			extended = true
+			if extended = true; !validExtended(q.value) {
+				return badPart("a filename* that not every reader decodes to a name")
+			}
 		default:
 			return badPart("a parameter other than name and filename")
 		}
@@ -104,6 +107,18 @@ func (p *part) disposition(line string) error {
 		return badPart("filename* without filename")
 	}
 	return nil
+}
+
+// validExtended says whether a filename* (RFC 8187) is a name for every reader: one that decodes to
+// nothing makes the part a field for some.
+func validExtended(value string) bool {
+	charset, rest, _ := strings.Cut(value, "'")
+	language, name, ok := strings.Cut(rest, "'")
+	if !ok || !strings.EqualFold(charset, "utf-8") || strings.Contains(language, "%") {
+		return false
+	}
+	plain, err := url.PathUnescape(name)
+	return err == nil && validName(plain)
 }
 
 // validName says whether a field name is the same text to every reader: not empty,

@@ -55,6 +55,8 @@ func TestContentTypes(t *testing.T) {
 		{"the same type twice", []string{"application/json", "application/json"}, "400 content_type_ambiguous"},
 		{"two types in a line", []string{"application/json, text/xml"}, "400 content_type_ambiguous"},
 		{"no subtype", []string{"json"}, "400 content_type_ambiguous"},
+		{"an empty type before the slash", []string{"/json"}, "400 content_type_ambiguous"},
+		{"an empty parameter", []string{"application/json;; charset=utf-8"}, "400 content_type_ambiguous"},
 		{"an empty subtype", []string{"application/"}, "400 content_type_ambiguous"},
 		{"a space in the type", []string{"application/ json"}, "400 content_type_ambiguous"},
 		{"a charset twice", []string{"application/json; charset=utf-8; charset=utf-7"}, "400 content_type_ambiguous"},
