@@ -161,12 +161,17 @@ func (g *passage) trailersInto(out *http.Request) func() {
 // requestBody is a body on its way to the backend. It notes why reading failed, for that is the
 // client's fault and not the backend's, and once finished it is never read again: the
 // transport may go on reading while the exchange has ended.
+//
+// The last byte of a stream is held back until the stream has ended well. A refusal at the very
+// end therefore comes before the last byte, whatever the framing.
 type requestBody struct {
 	src    io.ReadCloser
 	stream bool
 	atEnd  func()
 
 	mu       sync.Mutex
+	held     [1]byte
+	holds    bool
 	read     bool
 	finished bool
 	err      error
@@ -179,7 +184,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		return 0, http.ErrBodyReadAfterClose
 	}
 	b.read = true
-	n, err := b.src.Read(p)
+	n, err := b.next(p)
 	switch {
 	case err == io.EOF:
 		if b.atEnd != nil {
@@ -187,8 +192,47 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		}
 	case err != nil:
 		b.err = err
+		return 0, err // what came with the error was not judged to its end
 	}
 	return n, err
+}
+
+func (b *requestBody) next(p []byte) (int, error) {
+	if !b.stream || len(p) == 0 {
+		return b.src.Read(p)
+	}
+	for {
+		into := p
+		if b.holds {
+			into = p[1:]
+		}
+		var spare [1]byte
+		if len(into) == 0 {
+			into = spare[:]
+		}
+		n, err := b.src.Read(into)
+		switch {
+		case err == io.EOF && n == 0 && b.holds:
+			p[0], b.holds = b.held[0], false
+			return 1, io.EOF
+		case err == io.EOF && n == 0:
+			return 0, io.EOF
+		case err != nil && err != io.EOF:
+			return 0, err
+		case n == 0:
+			continue
+		}
+		// There are n new bytes behind the one that is held; the last of all is held next.
+		last := into[n-1]
+		if b.holds {
+			p[0] = b.held[0]
+			n++
+		}
+		b.held[0], b.holds = last, true
+		if n > 1 {
+			return n - 1, nil // an io.EOF will be told again
+		}
+	}
 }
 
 // Close implements io.Closer for the transport, which closes when it has failed to connect too.

@@ -36,7 +36,9 @@ func ownHeaders(cfg SiteConfig) map[string]bool {
 		}
 	}
 	if auth := cfg.UpstreamAuth; auth != nil {
-		names[access.FoldName(auth.withDefaults().Header)] = true
+		if header := auth.withDefaults().Header; header != "" {
+			names[access.FoldName(header)] = true
+		}
 		if auth.Login != nil {
 			for name := range auth.Login.Header {
 				names[access.FoldName(name)] = true
