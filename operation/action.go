@@ -170,9 +170,10 @@ var errSpelling = errors.New("a parameter of the operation is spelled in another
 // would not look for: a JSON member, a file, a field of a request other than POST.
 func (j *judge) parameter(name string) ([]string, error) {
 	var values []string
+	folded := foldName(name)
 	take := func(given, text string, plain bool) error {
 		switch {
-		case !sameParameter(given, name):
+		case !sameParameter(given, folded):
 			return nil
 		case given != name || !plain:
 			return errSpelling
@@ -193,15 +194,15 @@ func (j *judge) parameter(name string) ([]string, error) {
 	return values, nil
 }
 
-// sameParameter says whether some backend takes the given name for the wanted one.
-func sameParameter(given, want string) bool {
+// sameParameter says whether some backend takes the given name for the one that folds
+// to folded.
+func sameParameter(given, folded string) bool {
 	given = strings.TrimSpace(given)
-	folded := foldName(want)
-	if foldName(given) == folded {
+	if foldsTo(given, folded) {
 		return true
 	}
 	head, _, bracket := strings.Cut(given, "[")
-	return bracket && foldName(head) == folded
+	return bracket && foldsTo(head, folded)
 }
 
 // overrideField is how form-only clients ask frameworks for another verb (Rails, Laravel, Symfony).

@@ -3,6 +3,7 @@ package operation
 import (
 	"errors"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/sallyport/sallyport/access"
@@ -44,17 +45,49 @@ func newGuard(ex *access.Exchange) guard {
 // foldName folds beyond access.FoldName: a reader that ignores case by Unicode takes "ſ" for s,
 // "K" (the Kelvin sign) for k and "ı" for i, as encoding/json does.
 func foldName(name string) string {
-	for i := range len(name) {
-		if name[i] >= 0x80 {
-			return access.FoldName(strings.ToLower(strings.ToUpper(name)))
-		}
+	if isASCII(name) {
+		return access.FoldName(name)
 	}
-	return access.FoldName(name)
+	return access.FoldName(strings.ToLower(strings.ToUpper(name)))
 }
 
-func contains(folded []string, name string) bool {
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
+
+// foldsTo says whether foldName(name) == folded, for an ASCII name without making the
+// folded one: every name of every body comes here, and most are not guarded.
+func foldsTo(name, folded string) bool {
+	if !isASCII(name) {
+		return foldName(name) == folded
+	}
+	if len(name) != len(folded) {
+		return false
+	}
+	for i := range len(name) {
+		c := name[i]
+		switch {
+		case 'A' <= c && c <= 'Z':
+			c += 'a' - 'A'
+		case ('a' > c || c > 'z') && ('0' > c || c > '9'):
+			c = '-'
+		}
+		if c != folded[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// among says whether the name folds to one of the folded ones.
+func among(folded []string, name string) bool {
 	for _, f := range folded {
-		if f == name {
+		if foldsTo(name, f) {
 			return true
 		}
 	}
@@ -77,12 +110,12 @@ func (g *guard) value(v strictjson.Value) error {
 
 // guardsKey compares the key, and the elements of a dotted one ("$set": {"a.tenant_id": …}).
 func (g *guard) guardsKey(key string) bool {
-	if contains(g.json, foldName(key)) {
+	if among(g.json, key) {
 		return true
 	}
 	if strings.ContainsAny(key, ".[") {
 		for _, element := range elements(key) {
-			if contains(g.json, foldName(element)) {
+			if among(g.json, element) {
 				return true
 			}
 		}
@@ -98,7 +131,7 @@ func (g *guard) field(name, text string) error {
 		return nil
 	case composite || g.tenant == "" || text != g.tenant:
 		return errTenant
-	case contains(g.seen, hit):
+	case slices.Contains(g.seen, hit):
 		return errTenantTwice
 	}
 	g.seen = append(g.seen, hit)
@@ -125,13 +158,13 @@ func (g *guard) guardsField(name string) (hit string, composite bool) {
 }
 
 func (g *guard) guardsPlain(name string) (hit string, composite bool) {
-	if folded := foldName(name); contains(g.form, folded) {
-		return folded, false
+	if among(g.form, name) {
+		return foldName(name), false
 	}
 	if strings.ContainsAny(name, ".[") {
 		all := elements(name)
 		for i, element := range all {
-			if contains(g.form, foldName(strings.TrimSpace(element))) {
+			if among(g.form, strings.TrimSpace(element)) {
 				return strings.Trim(foldName(name), "-"), len(all) > i+1
 			}
 		}

@@ -13,6 +13,9 @@ import (
 // maxValues bounds what one body gives to policy, WAF and audit.
 const maxValues = strictjson.DefaultLeaves
 
+// valuesPage is how many bytes of values may be held without being charged.
+const valuesPage = 8 << 10
+
 // member is one name at the top of a body: a form field or a member of the JSON object.
 type member struct {
 	name, text string
@@ -26,6 +29,7 @@ type judge struct {
 	ex      *access.Exchange
 	guard   guard
 	memory  *claim // what the values cost
+	owed    int64  // of it, not yet charged
 	members []member
 	values  []access.Value
 }
@@ -35,8 +39,12 @@ func (j *judge) add(path, text string) error {
 	if len(j.values) == maxValues {
 		return bodyTooComplex(j.ex, fmt.Errorf("more than %d values", maxValues))
 	}
-	if err := j.memory.grow(int64(len(path) + len(text))); err != nil {
-		return spoolUnavailable(err)
+	// Charged by the page, since the budget is shared and a value is small.
+	if j.owed += int64(len(path) + len(text)); j.owed >= valuesPage {
+		if err := j.memory.grow(j.owed); err != nil {
+			return spoolUnavailable(err)
+		}
+		j.owed = 0
 	}
 	j.values = append(j.values, access.Value{Path: path, Text: text})
 	return nil

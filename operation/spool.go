@@ -85,17 +85,14 @@ func (s *Spool) fill(b *spooled, src io.Reader, memory, hint int64) error {
 	return s.overflow(b, src)
 }
 
-// growHead makes room: a page first (one byte over what is expected, so that the end
-// is seen without growing again), then twice as much each time. Memory is charged as
+// growHead makes room: a page first, then four times as much each time, but never more than one byte over
+// what is expected, so that the end is seen without growing again. Memory is charged as
 // bytes arrive: a client that announces much and sends nothing holds little.
 func (b *spooled) growHead(memory, hint int64) error {
 	const page = 4 << 10
-	want := 2 * int64(cap(b.head))
-	if want == 0 {
-		want = page
-		if hint >= 0 {
-			want = min(hint+1, page)
-		}
+	want := max(4*int64(cap(b.head)), page)
+	if hint >= int64(len(b.head)) {
+		want = min(want, hint+1)
 	}
 	want = min(max(want, 512), memory)
 	if err := b.memory.grow(want - int64(cap(b.head))); err != nil {

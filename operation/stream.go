@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/sallyport/sallyport/access"
@@ -150,11 +151,11 @@ func (r *Reader) streamMultipart(ex *access.Exchange, body *spooled, src io.Read
 
 // more reads and judges the next piece.
 func (s *multipartStream) more(piece int) {
-	s.room = append(s.room[:0], s.buf...)
-	s.room = append(s.room, make([]byte, piece)...)
-	n, err := s.src.Read(s.room[len(s.room)-piece:])
-	s.buf = s.room[:len(s.room)-piece+n]
-	fed := s.parser.feed(s.buf[len(s.buf)-n:])
+	held := len(s.buf)
+	s.room = slices.Grow(append(s.room[:0], s.buf...), piece)
+	n, err := s.src.Read(s.room[held : held+piece])
+	s.buf = s.room[:held+n]
+	fed := s.parser.feed(s.buf[held:])
 	if fed == nil && err == io.EOF && !s.parser.paused {
 		fed = s.parser.finish()
 	}
@@ -266,7 +267,14 @@ func (j *judge) stream(body io.ReadCloser) error {
 
 // namesOperation says whether a field could name the operation of this route.
 func (j *judge) namesOperation(name string) bool {
-	op := j.ex.Route.Operation
-	return sameParameter(name, overrideField) ||
-		op != nil && op.Form != nil && (sameParameter(name, op.Form.Parameter) || op.Form.ID != "" && sameParameter(name, op.Form.ID))
+	names := []string{overrideField}
+	if op := j.ex.Route.Operation; op != nil && op.Form != nil {
+		names = append(names, op.Form.Parameter, op.Form.ID)
+	}
+	for _, n := range names {
+		if n != "" && sameParameter(name, foldName(n)) {
+			return true
+		}
+	}
+	return false
 }

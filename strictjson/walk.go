@@ -61,7 +61,12 @@ type Value struct {
 
 // Path is where the value stands, such as "items.0.name"; "" for the document. Names
 // that hold a dot are not marked: compare Depth as well when that matters.
-func (v Value) Path() string { return string(v.w.path) }
+func (v Value) Path() string {
+	if v.Depth == 1 && v.Index < 0 {
+		return v.Name // the same text, without copying it
+	}
+	return string(v.w.path)
+}
 
 // Walk reads the document and calls visit for each value in the order of the text,
 // containers before their content. It returns an *Error, or the first error of visit as it is.
