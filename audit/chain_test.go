@@ -395,3 +395,19 @@ func firstPrev(data []byte) Hash {
 	}
 	return rec.Prev
 }
+
+func TestVerifyWantsEverySequenceNumberOnce(t *testing.T) {
+	dir := folder(t)
+	var b []byte
+	var prev Hash
+	for _, seq := range []uint64{1, 3} { // chained, but a number is missing
+		h := Header{Seq: seq, Time: time.Unix(1_700_000_000, 0), Prev: prev, Content: sha256.Sum256([]byte("{}"))}
+		line := h.append(nil)
+		prev = sha256.Sum256(line)
+		b = append(append(b, line...), "\n{}\n"...)
+	}
+	write(t, filepath.Join(dir, segmentName(1)), b)
+	if _, err := Verify(dir); err == nil || !strings.Contains(err.Error(), "record 3 stands where record 2 must be") {
+		t.Errorf("Verify = %v", err)
+	}
+}

@@ -1,10 +1,13 @@
 package audit
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 	"unicode"
@@ -252,5 +255,25 @@ func TestAMillionAddressesDoNotOwnTheDisk(t *testing.T) {
 	}
 	if !all.admit(tallyKey{code: "x"}, 401, true, time.Now()) {
 		t.Error("after a drain the next minute does not begin")
+	}
+}
+
+func TestRefusalsForWantOfAJournalAreCounted(t *testing.T) {
+	var d faultyDisk
+	r := open(t, folder(t), d.disk(), Config{})
+	d.now.Store(&faults{write: func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }})
+	for range 5 {
+		ex := exchange()
+		var refusal *access.Refusal
+		if err := r.Intend(t.Context(), ex); !errors.As(err, &refusal) {
+			t.Fatalf("Intend = %v", err)
+		}
+		r.Refused(t.Context(), ex, refusal)
+	}
+	d.now.Store(&faults{})
+	eventually(t, "it is back", func() bool { return r.health.last() == nil })
+	_ = r.stop()
+	if got := events(t, r.dir); len(got) != 1 || got[0].count != 5 || got[0].Decision.Reasons[0] != "audit_unavailable" || got[0].Actor.ID != "u1" {
+		t.Errorf("events = %+v, want one that stands for five", got)
 	}
 }
