@@ -10,7 +10,7 @@ var homes = map[string][]string{
 	"github.com/fsnotify/fsnotify":               {"cmd/sallyport", "edge"},
 	"github.com/go-jose/go-jose/v4":              {"authn/oidc", "demo"},
 	"github.com/golang-jwt/jwt/v5":               {"authn", "demo"},
-	"github.com/google/uuid":                     {"audit", "authn", "authn/session"},
+	"github.com/google/uuid":                     {"authn", "authn/session"},
 	"github.com/jackc/pgx/v5":                    {"store"},
 	"github.com/maypok86/otter/v2":               {"authn"},
 	"github.com/mholt/acmez/v3":                  {"edge"},
@@ -26,7 +26,6 @@ var homes = map[string][]string{
 	"golang.org/x/net":                           {"edge"},
 	"golang.org/x/oauth2":                        {"authn/oidc"},
 	"golang.org/x/sync":                          {"*"},
-	"golang.org/x/sys":                           {"audit"},
 	"golang.org/x/time":                          {"ratelimit", "authn/oidc"},
 	"modernc.org/sqlite":                         {"store"},
 }

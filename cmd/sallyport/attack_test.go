@@ -333,7 +333,7 @@ func TestEveryRefusalExplainsItself(t *testing.T) {
 			}
 			continue
 		}
-		if !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") || !strings.Contains(body, resp.Header.Get("X-Request-Id")) || strings.Contains(body, "942") {
+		if !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") || !strings.Contains(body, resp.Header.Get("X-Request-Id")) || strings.Contains(body, "94210") {
 			t.Errorf("%s %s as a page: %v %s", c.method, c.target, resp.Header, body)
 		}
 	}

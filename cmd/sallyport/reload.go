@@ -114,8 +114,8 @@ func (rt *Runtime) tryReload(ctx context.Context, src source) error {
 		return err
 	}
 	restart := append(change.Restart, needsRestart(rt.active().loaded.Tree, loaded.Tree)...)
-	change.Commit()
 	rt.adopt(next)
+	change.Commit() // after the plan: a handshake for a new host must find its site
 	for _, key := range restart {
 		rt.log.Warn("a changed key takes effect at the next start", "key", key)
 	}
