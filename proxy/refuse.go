@@ -88,7 +88,7 @@ func (p *Plan) refusePerson(ex *access.Exchange, a *answer, refusal *access.Refu
 		Remedy: refusal.Remedy, RequestID: ex.ID, Reasons: reasonsFor(ex)}
 	if ex.Site != nil {
 		page.Site, page.HomeURL = ex.Site.Name, "/"
-		if refusal.Login {
+		if refusal.Login || ex.Route.Class == access.Portal { // a login that failed must not be a dead end
 			page.LoginURL = ex.Site.Prefix + "/login"
 		}
 	}
