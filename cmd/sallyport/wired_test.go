@@ -39,6 +39,8 @@ type wired struct {
 	addr string
 	ca   *x509.CertPool
 	file string
+	// staleCookie is for tests that must ask again with a session from before something broke.
+	staleCookie string
 
 	mu   sync.Mutex
 	seen []seen
