@@ -1,17 +1,25 @@
 #!/usr/bin/env bash
-# Runs every fuzz target of the root module for the given time, and fails with the first that
-# finds something.
+# Runs every fuzz target of the root module for the given time, two at once, and fails when one
+# of them finds something.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 time=${1:-10s}
-count=0
-for file in $(grep -rl --include='*_test.go' '^func Fuzz' . | grep -v '^./e2e/\|^./bench/' | sort); do
-	package=$(dirname "$file")
-	for target in $(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$file"); do
-		echo "fuzz $package $target $time"
-		go test "$package" -run '^$' -fuzz "^$target\$" -fuzztime "$time" -parallel 2 | tail -n 1
-		count=$((count + 1))
-	done
-done
-[ "$count" -gt 0 ] || { echo "no fuzz target was found" >&2; exit 1; }
-echo "$count fuzz targets found nothing"
+targets=$(grep -r --include='*_test.go' -o '^func Fuzz[A-Za-z0-9_]*' . | grep -v '^./e2e/\|^./bench/' |
+	sed 's|/[^/:]*:func | |' | sort -u)
+[ -n "$targets" ] || { echo "no fuzz target was found" >&2; exit 1; }
+
+fuzz() {
+	local log
+	log=$(mktemp)
+	if go test "$1" -run '^$' -fuzz "^$2\$" -fuzztime "$3" -parallel 1 >"$log" 2>&1; then
+		echo "ok   $1 $2 ($(grep -o 'execs: [0-9]*' "$log" | tail -n 1))"
+	else
+		echo "FAIL $1 $2" && cat "$log"
+		rm -f "$log"
+		return 1
+	fi
+	rm -f "$log"
+}
+export -f fuzz
+echo "$targets" | xargs -P 2 -L 1 bash -c 'fuzz "$0" "$1" '"$time"
+echo "$(wc -l <<<"$targets") fuzz targets found nothing in $time each"
