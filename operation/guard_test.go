@@ -162,7 +162,9 @@ func TestTheGuardHoldsWhereABackendIsReachedAndNowhereElse(t *testing.T) {
 			wantVerdict(t, name+" "+contentType, pass(r, ex), c.want)
 		}
 	}
-	ex := exchange(t, typeJSON, unsized(`{"tenant_id":""}`))
-	ex.Identity = &access.Identity{Subject: "alice"} // no tenant: an empty text is not it
-	wantVerdict(t, "an identity without a tenant", pass(r, ex), "403 tenant_mismatch")
+	for contentType, body := range map[string]string{typeJSON: `{"tenant_id":""}`, typeForm: "tenant_id="} {
+		ex := exchange(t, contentType, unsized(body))
+		ex.Identity = &access.Identity{Subject: "alice"} // no tenant: an empty text is not it
+		wantVerdict(t, "an identity without a tenant "+contentType, pass(r, ex), "403 tenant_mismatch")
+	}
 }

@@ -231,6 +231,8 @@ func TestContentEncodings(t *testing.T) {
 		{"gzip that is none", []string{"gzip"}, plain, "400 body_malformed"},
 		{"gzip with data behind", []string{"gzip"}, gzipped(plain) + "{}", "400 body_malformed"},
 		{"gzip cut short", []string{"gzip"}, gzipped(plain)[:20], "400 body_malformed"},
+		{"gzip cut short in its header", []string{"gzip"}, gzipped(plain)[:1], "400 body_malformed"},
+		{"deflate cut short in its header", []string{"deflate"}, deflated(plain)[:1], "400 body_malformed"},
 		{"gzip without its checksum", []string{"gzip"}, gzipped(plain)[:len(gzipped(plain))-8], "400 body_malformed"},
 		{"deflate with data behind", []string{"deflate"}, deflated(plain) + "{}", "400 body_malformed"},
 		{"deflate cut short", []string{"deflate"}, deflated(plain)[:8], "400 body_malformed"},

@@ -158,6 +158,9 @@ func TestWhatComesLateIsJudgedBeforeItIsReleased(t *testing.T) {
 			}
 			got, err := io.ReadAll(ex.Body.Stream)
 			wantVerdict(t, c.name, err, c.want)
+			if size == 10 && c.name == "another tenant" && len(got) != 0 {
+				t.Errorf("%d bytes were released of a piece that was refused", len(got))
+			}
 			if _, again := ex.Body.Stream.Read(make([]byte, 10)); again != err {
 				t.Errorf("%s: the error does not stay: %v", c.name, again)
 			}
@@ -258,6 +261,9 @@ func TestALongUploadNeedsNoMoreMemoryThanAShortOne(t *testing.T) {
 		}
 	}
 	s := ex.Body.Stream.(*multipartStream)
+	if len(s.judge.values)+len(s.judge.members) > 1 { // the file's name
+		t.Errorf("%d values and %d members of late fields are kept", len(s.judge.values), len(s.judge.members))
+	}
 	if most > held+10_000 || spool.disk.used != 0 {
 		t.Errorf("%d bytes were held at the beginning, %d later, %d on disk", held, most, spool.disk.used)
 	}

@@ -142,27 +142,18 @@ func (f *inflater) read(p []byte) (n int, err error) {
 			f.z, err = zlib.NewReader(f.in) // RFC 1950; the bare deflate of some clients is refused
 		}
 		if err != nil {
-			return 0, truncated(err)
+			return 0, err
 		}
 	}
 	n, err = f.z.Read(p)
 	if err != io.EOF {
-		return n, truncated(err)
-	}
-	// The body must end with the stream: what follows would be seen by nobody or by somebody.
-	if _, err := f.in.ReadByte(); err == nil {
-		return n, errors.New("data after the end of the compressed stream")
-	} else {
 		return n, err
 	}
-}
-
-// truncated keeps a decoder's io.EOF in the middle from looking like a good end.
-func truncated(err error) error {
-	if err == io.EOF {
-		return io.ErrUnexpectedEOF
+	// The body must end with the stream: what follows would be seen by nobody or by somebody.
+	if _, err = f.in.ReadByte(); err == nil {
+		err = errors.New("data after the end of the compressed stream")
 	}
-	return err
+	return n, err
 }
 
 // refusal tells the client's broken connection from its broken compression.

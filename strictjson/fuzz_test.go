@@ -66,13 +66,39 @@ func stdLeaves(text string) ([]string, error) {
 	return got, nil
 }
 
+// stdDuplicate says whether some object of a valid document has a name twice.
+func stdDuplicate(text string) bool {
+	dec := json.NewDecoder(bytes.NewReader([]byte(text)))
+	dec.UseNumber()
+	twice := false
+	var value func()
+	value = func() {
+		open, _ := dec.Token()
+		if _, container := open.(json.Delim); !container {
+			return
+		}
+		names := map[json.Token]bool{}
+		for dec.More() {
+			if open == json.Delim('{') {
+				name, _ := dec.Token()
+				twice = twice || names[name]
+				names[name] = true
+			}
+			value()
+		}
+		dec.Token()
+	}
+	value()
+	return twice
+}
+
 // FuzzAgainstEncodingJSON holds the package's promise: what is accepted here has the
 // same values there, and what is refused here though valid there is refused for a
 // stated reason, never for its syntax.
 func FuzzAgainstEncodingJSON(f *testing.F) {
 	for _, seed := range []string{
 		`{"a":[1,-2.5e3,"x\u00e9\ud83d\ude00",null,true,false,{},[]]}`, `{"a":1,"a":2}`, `{"a":1,"\u0061":2}`, `"\ud800"`, "\"\xff\"",
-		`[[[[1]]]]`, `01`, `1e999999`, `{"":{"":1}}`, "\ufeff1", ` 1 `, `[1,]`, `{"a\u0000":1}`, `"\u2028"`, `-`, `1.5E-7`,
+		`[[[[1]]]]`, `01`, `1e999999`, `{"":{"":1}}`, "\ufeff1", ` 1 `, `[1,]`, `{"a\u0000":1}`, `{"a":{"b":1},"b":2}`, `"\u2028"`, `-`, `1.5E-7`,
 	} {
 		f.Add(seed)
 	}
@@ -94,6 +120,9 @@ func FuzzAgainstEncodingJSON(f *testing.F) {
 		var refused *Error
 		if !errors.As(err, &refused) {
 			t.Fatalf("%q: error of type %T", text, err)
+		}
+		if refused.Reason == Duplicate && json.Valid([]byte(text)) && !stdDuplicate(text) {
+			t.Fatalf("%q is refused as %v, but encoding/json sees no duplicate", text, err)
 		}
 		if refused.Reason == Syntax && json.Valid([]byte(text)) {
 			t.Fatalf("%q is valid JSON, refused as %v", text, err)

@@ -40,6 +40,7 @@ func TestLeavesComeInOrderWithTheirPaths(t *testing.T) {
 		{"white space everywhere", "\r\n{ \"a\" :\t[ 1 ,\n2 ] , \"b\" : { } }\n", []string{"a.0=1", "a.1=2", "b={}"}},
 		{"escapes are undone", `{"m\u0065thod":"\u00e4\n\"\\\/\ud83d\ude00"}`, []string{"method=\"ä\\n\\\"\\\\/😀\""}},
 		{"one name in two objects", `[{"a":1},{"a":2}]`, []string{"0.a=1", "1.a=2"}},
+		{"one name inside and outside", `{"a":{"b":1},"b":2,"c":{"a":3}}`, []string{"a.b=1", "b=2", "c.a=3"}},
 		{"names that differ in case", `{"a":1,"A":2}`, []string{"a=1", "A=2"}},
 		{"zeros", `[0,-0,0.0,10]`, []string{"0=0", "1=-0", "2=0.0", "3=10"}},
 		{"DEL in a string", "\"\x7f\"", []string{`="\x7f"`}},
