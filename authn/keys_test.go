@@ -118,3 +118,22 @@ func TestEmptyKeyringSignsAndVerifiesNothing(t *testing.T) {
 		t.Error("it signs")
 	}
 }
+
+func TestEndedSessionsAreForgottenWhenTheirTokensAreDead(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	s, _ := signing(t, &now)
+	s.revoked.add(s.forget(), Ended{SessionID: "s1", LoginID: "l1"})
+	s.revoked.addLogin(s.forget(), "l1")
+	for _, step := range []struct {
+		pass time.Duration
+		want int
+	}{{s.access + leeway, 2}, {overlap + time.Second, 0}} {
+		now = now.Add(step.pass)
+		if err := s.Sync(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := len(s.revoked.ended); got != step.want {
+			t.Errorf("%v later %d ids are remembered, want %d", step.pass, got, step.want)
+		}
+	}
+}

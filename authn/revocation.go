@@ -32,11 +32,17 @@ const (
 // not yet run out.
 type revocations struct {
 	mu    sync.RWMutex
-	ended map[string]time.Time // session and login ids, and when they may be forgotten
-	seen  time.Time            // when the last good look at the list began; zero is never
+	ended map[string]mark // by session id and login id
+	seen  time.Time       // when the last good look at the list began; zero is never
 	// pending are ends that the database does not know yet.
 	pending []pendingEnd
 	notify  []func(loginID string)
+}
+
+// mark is what is remembered of an id that was ended.
+type mark struct {
+	until time.Time // when it may be forgotten
+	told  bool      // the listeners know its login
 }
 
 type pendingEnd struct {
@@ -60,17 +66,17 @@ func (r *revocations) blind(now time.Time) bool {
 	return r.seen.IsZero() || now.Sub(r.seen) > maxBlind
 }
 
-// add notes ids as ended and tells the listeners about the logins of new ones.
+// add notes sessions as ended and tells the listeners about the logins of new ones. A
+// logout by a refresh token knows its login only when the database has answered.
 func (r *revocations) add(until time.Time, ends ...Ended) {
 	var news []string
 	r.mu.Lock()
 	for _, e := range ends {
-		if _, known := r.ended[e.SessionID]; e.SessionID != "" && !known {
-			news = append(news, e.LoginID)
+		told := r.ended[e.SessionID].told
+		if !told && e.LoginID != "" {
+			news, told = append(news, e.LoginID), true
 		}
-		if e.SessionID != "" {
-			r.ended[e.SessionID] = until
-		}
+		r.ended[e.SessionID] = mark{until, told}
 	}
 	listeners := r.notify
 	r.mu.Unlock()
@@ -80,7 +86,7 @@ func (r *revocations) add(until time.Time, ends ...Ended) {
 // addLogin notes a whole login as ended.
 func (r *revocations) addLogin(until time.Time, loginID string) {
 	r.mu.Lock()
-	r.ended[loginID] = until
+	r.ended[loginID] = mark{until, true}
 	listeners := r.notify
 	r.mu.Unlock()
 	tell(listeners, loginID)
@@ -167,8 +173,8 @@ func (s *Sessions) readEnded(ctx context.Context) error {
 	s.revoked.seen = now
 	if whole {
 		s.wholeRead = now
-		for id, until := range s.revoked.ended {
-			if now.After(until) {
+		for id, m := range s.revoked.ended {
+			if now.After(m.until) {
 				delete(s.revoked.ended, id)
 			}
 		}

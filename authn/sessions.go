@@ -96,7 +96,7 @@ func New(d Deps) (*Sessions, error) {
 		mac:   refreshMAC{key: d.MasterKey.Derive("authn/refresh"), environment: d.Environment},
 		store: d.Store, ends: d.Ends, keyStore: d.Keys, admit: d.Admit, reused: d.Reused,
 		log: d.Log, health: d.Health, now: d.Now,
-		revoked:    revocations{ended: map[string]time.Time{}},
+		revoked:    revocations{ended: map[string]mark{}},
 		tokens:     newTokenCache(),
 		assertions: newAssertionCache(),
 		calls:      make(chan struct{}, storeCalls),

@@ -185,7 +185,8 @@ func TestForgedTokensAreRefused(t *testing.T) {
 		{"J07 two audiences, ours among them", eddsa(claim("aud", []string{"crm", "wiki"})), "crm", errToken},
 		{"J07 another issuer", eddsa(claim("iss", "urn:sallyport:staging")), "crm", errToken},
 		{"J07 no issuer", eddsa(claim("iss", nil)), "crm", errToken},
-		{"J07 expired, and of another issuer", eddsa(func(c jwt.MapClaims, _ map[string]any) { c["iss"], c["exp"] = "x", now.Unix()-1 }), "crm", errToken},
+		{"J07 expired, and of another issuer", eddsa(func(c jwt.MapClaims, _ map[string]any) { c["iss"], c["exp"] = "x", now.Unix()-100 }), "crm", errToken},
+		{"J07 expired, and of another audience", eddsa(func(c jwt.MapClaims, _ map[string]any) { c["aud"], c["exp"] = "x", now.Unix()-100 }), "crm", errToken},
 		{"J09 on another site", good, "wiki", errToken},
 		{"J09 on no site", good, "", errToken},
 		{"an assertion offered as a session", mint(claim("token_use", useAssertion), jwt.SigningMethodEdDSA, key.private), "crm", errToken},
@@ -284,19 +285,52 @@ func TestShorterAccessCountsForTokensThatAreOut(t *testing.T) {
 	}
 }
 
+func TestAKeyThatIsGoneCountsForTokensThatAreRemembered(t *testing.T) { // J13
+	now := time.Unix(1_800_000_000, 0)
+	s, stored := signing(t, &now)
+	token, err := s.sessionToken(testRecord(t, now), now, now.Add(s.access), s.keys.Load())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.check(t.Context(), "crm", token); err != nil {
+		t.Fatal(err)
+	}
+	if err := stored.DropKey(t.Context(), "test", s.keys.Load().signer(useSession, now).ID); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(wholeEvery)
+	if err := s.Sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.check(t.Context(), "crm", token); !errors.Is(err, errTokenKey) {
+		t.Errorf("its key was withdrawn, and it is good by the cache: %v", err)
+	}
+}
+
 func FuzzToken(f *testing.F) {
+	// Everything is fixed: the fuzzer's processes must agree on which token is good, and
+	// on what each input covers.
 	now := time.Unix(1_800_000_000, 0)
 	s, _ := signing(f, &now)
-	record := testRecord(f, now)
-	good, err := s.sessionToken(record, now, now.Add(s.access), s.keys.Load())
+	ring, err := newKeyring([]Key{{ID: "fixed", Purpose: useSession, Generation: 1, ActiveFrom: now, Seed: []byte("0123456789abcdef0123456789abcdef")}}, s.access)
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, seed := range []string{good, good[:len(good)-1], "a.b.c", "..", "", "eyJhbGciOiJub25lIn0.e30.", strings.Repeat("A", 5000)} {
+	record := testRecord(f, now)
+	record.ID, record.LoginID = strings.Repeat("s", idSize), strings.Repeat("l", idSize)
+	good, err := s.sessionToken(record, now, now.Add(s.access), ring)
+	if err != nil {
+		f.Fatal(err)
+	}
+	if _, _, err := s.verify(good, "crm", ring); err != nil {
+		f.Fatalf("the one good token is not good: %v", err)
+	}
+	parts := strings.Split(good, ".")
+	for _, seed := range []string{good, good[:len(good)-1], "a.b.c", "..", "", "eyJhbGciOiJub25lIn0.e30.", parts[0] + ".e30." + parts[2], parts[0] + "." + parts[1] + "."} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, token string) {
-		c, _, err := s.verify(token, "crm", s.keys.Load())
+		c, _, err := s.verify(token, "crm", ring)
 		if err == nil && token != good {
 			t.Errorf("%q is accepted as %+v", token, c)
 		}
@@ -304,4 +338,19 @@ func FuzzToken(f *testing.F) {
 			t.Errorf("an error of no kind: %v", err)
 		}
 	})
+}
+
+func BenchmarkVerifyTokenInFull(b *testing.B) {
+	now := time.Unix(1_800_000_000, 0)
+	s, _ := signing(b, &now)
+	token, err := s.sessionToken(testRecord(b, now), now, now.Add(s.access), s.keys.Load())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := s.verify(token, "crm", s.keys.Load()); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
