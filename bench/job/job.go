@@ -131,13 +131,13 @@ func record(seed, n uint64) []byte {
 	w := words(seed, n)
 	id := (seed*1_000_003 + n) % 9_000_000
 	return fmt.Appendf(nil, `{"contact":{"number":"C-%07d","salutation":"Ms","first_name":"%s","last_name":"%s","email":"%s.%s@mail.example","phone":"+49 30 %07d",`+
-		`"mobile":"+49 170 %07d","language":"de","birthday":"1984-03-17","newsletter":true,"address":{"street":"%s street %d","postcode":"%05d","city":"%s","country":"DE"}},`+
+		`"mobile":"+49 170 %07d","language":"de","birthday":"1984-03-17","address":{"street":"%s street %d","postcode":"%05d","city":"%s","country":"DE"}},`+
 		`"company":{"name":"%s and %s Limited","department":"Purchasing","position":"Head of purchasing","employees":%d},`+
 		`"deal":{"title":"Renewal of the maintenance contract for %s","stage":"negotiation","amount":%d.50,"currency":"EUR","probability":%d,"note":"%s"},`+
 		`"owner":"%s"}`,
 		id, w[0], w[1], w[0], w[1], id, id, w[2], n%200+1, id%90000+10000, w[3], w[4], w[1], n%900+10, w[4], id%80000+1000, n%100,
 		"Called on Monday about the offer that we sent last week; "+w[3]+" would like to wait for the board meeting, then sign for two years. "+
-			"Wants the summary in writing, and a discount for paying in advance. Next call is planned for the first week of the coming month, at ten.", w[2])
+			"Wants the summary in writing, and a discount for paying in advance. Next call is planned for the first week of the coming month, at ten. Their accounts department asks for the invoice by e-mail, as one file, and for the old contract.", w[2])
 }
 
 // Page is the body of the backend's answer to a GET: 2 KB of JSON.
