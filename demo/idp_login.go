@@ -88,7 +88,7 @@ func (p *IdP) authorize(w http.ResponseWriter, r *http.Request, i *issuer) {
 		p.fail(w, r, i, req, err)
 		return
 	}
-	p.form(w, http.StatusOK, i, req, q, req.hint, "")
+	p.form(w, http.StatusOK, i, q, req.hint, "")
 }
 
 // login takes the form. The query holds the authorization request, which is judged anew.
@@ -110,7 +110,7 @@ func (p *IdP) login(w http.ResponseWriter, r *http.Request, i *issuer) {
 	email := strings.ToLower(strings.TrimSpace(r.PostForm.Get("username")))
 	user, ok := i.check(email, r.PostForm.Get("password"))
 	if !ok {
-		p.form(w, http.StatusUnauthorized, i, req, q, email, "The e-mail address or the password is wrong.")
+		p.form(w, http.StatusUnauthorized, i, q, email, "The e-mail address or the password is wrong.")
 		return
 	}
 	now := p.now()
@@ -183,7 +183,7 @@ type loginForm struct {
 	Problem string
 }
 
-func (p *IdP) form(w http.ResponseWriter, status int, i *issuer, _ request, q url.Values, email, problem string) {
+func (p *IdP) form(w http.ResponseWriter, status int, i *issuer, q url.Values, email, problem string) {
 	p.page(w, status, "idp_login.html", loginForm{Tenant: i.Tenant, Action: "/" + i.ID + "/login?" + q.Encode(), Email: email, Problem: problem})
 }
 
