@@ -69,31 +69,3 @@ type Endpoint struct {
 	// written anything then.
 	Serve func(w http.ResponseWriter, ex *Exchange) error
 }
-
-// FoldName brings a header, parameter or key name to the form in which names are
-// compared: ASCII lower case, every byte outside [a-z0-9] as '-'. Backends fold
-// names in their own ways (CGI and WSGI '-' to '_', PHP '.', ' ' and '[' to '_'), so
-// names that any of them could confuse are one name here. CVE-2025-64484 is what
-// happens otherwise.
-func FoldName(name string) string {
-	for i := range len(name) {
-		if c := name[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
-			return foldSlow(name)
-		}
-	}
-	return name
-}
-
-func foldSlow(name string) string {
-	b := []byte(name)
-	for i, c := range b {
-		switch {
-		case 'A' <= c && c <= 'Z':
-			b[i] = c + 'a' - 'A'
-		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
-		default:
-			b[i] = '-'
-		}
-	}
-	return string(b)
-}
