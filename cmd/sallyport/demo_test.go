@@ -1,0 +1,463 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sallyport/sallyport/access"
+	"github.com/sallyport/sallyport/configs"
+	"github.com/sallyport/sallyport/demo"
+)
+
+func newDemoHouse(t *testing.T) *demoHouse {
+	t.Helper()
+	log := &lockedBuffer{}
+	h, err := startDemo(t.Context(), 0, log)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	t.Cleanup(func() {
+		h.close()
+		if t.Failed() {
+			t.Logf("log:\n%s", log)
+		}
+	})
+	return h
+}
+
+// TestThePrintedLinesDoWhatTheySay runs every line that the demo prints, once with a reader of
+// curl's options and once with curl itself where it is installed.
+func TestThePrintedLinesDoWhatTheySay(t *testing.T) {
+	for _, runner := range []struct {
+		name string
+		run  func(*testing.T, *demoHouse, string) (int, string)
+	}{{"read by the test", runLine}, {"by curl", curlLine}} {
+		t.Run(runner.name, func(t *testing.T) {
+			if _, err := exec.LookPath("curl"); runner.name == "by curl" && err != nil {
+				t.Skip("curl is not installed")
+			}
+			h := newDemoHouse(t)
+			f := h.facts()
+			var printed bytes.Buffer
+			if err := printDemo(&printed, f); err != nil {
+				t.Fatal(err)
+			}
+			for _, l := range slices.Concat(f.Try, f.Attack) {
+				status, body := runner.run(t, h, l.Line)
+				var problem struct{ Code string }
+				json.Unmarshal([]byte(body), &problem) // what is no problem has no code
+				if status != l.Status || problem.Code != l.Code || !strings.Contains(body, l.Shows) {
+					t.Errorf("%s:\n%s\ngot %d %q, want %d %q and %q in\n%s", l.Title, l.Line, status, problem.Code, l.Status, l.Code, l.Shows, body)
+				}
+				if !strings.Contains(printed.String(), "\n  "+l.Line+"\n") || strings.Contains(l.Line, "{url}") {
+					t.Errorf("%s: the line is not printed as it is run", l.Title)
+				}
+			}
+			for _, u := range f.Users {
+				if !strings.Contains(printed.String(), u.Email+" ") || !strings.Contains(printed.String(), u.Password+" ") {
+					t.Errorf("%s is not printed with a password", u.Email)
+				}
+			}
+		})
+	}
+}
+
+// words splits a line as a shell does, as far as our lines need: blanks and single quotes.
+func words(t *testing.T, line string) (all []string) {
+	t.Helper()
+	if strings.ContainsAny(line, "\"$`&|;<>\\") && strings.ContainsAny(strings.Join(odd(strings.Split(line, "'")), ""), "\"$`&|;<>\\") {
+		t.Fatalf("the line means something else to a shell: %s", line)
+	}
+	for i, part := range strings.Split(line, "'") {
+		if i%2 == 1 {
+			all = append(all, part)
+			continue
+		}
+		all = append(all, strings.Fields(part)...)
+	}
+	return all
+}
+
+// odd keeps what stands outside of quotes.
+func odd(parts []string) (outside []string) {
+	for i := 0; i < len(parts); i += 2 {
+		outside = append(outside, parts[i])
+	}
+	return outside
+}
+
+// runLine does what curl would do with a line.
+func runLine(t *testing.T, h *demoHouse, line string) (int, string) {
+	t.Helper()
+	all := words(t, line)
+	if all[0] != "curl" {
+		t.Fatalf("not a curl line: %s", line)
+	}
+	method, target, body := "", "", ""
+	header := http.Header{}
+	addHeader := func(text string) {
+		name, value, _ := strings.Cut(text, ": ")
+		header[http.CanonicalHeaderKey(name)] = append(header[http.CanonicalHeaderKey(name)], value)
+	}
+	for i := 1; i < len(all); i++ {
+		switch option := all[i]; option {
+		case "-sS", "--path-as-is": // Go leaves a path as it is
+		case "-K":
+			i++
+			options := curlFile(t, h.path(all[i]))
+			addHeader(options["header"])
+			header["Cookie"] = []string{jarCookies(t, options["cookie"])}
+			if options["cacert"] != h.path("ca.pem") {
+				t.Errorf("%s trusts %q", all[i], options["cacert"])
+			}
+		case "-X":
+			i++
+			method = all[i]
+		case "-H":
+			i++
+			addHeader(all[i])
+		case "-d":
+			i++
+			body = all[i]
+		case "-b":
+			i++
+			header["Cookie"] = []string{jarCookies(t, h.path(all[i]))}
+		case "--cacert":
+			i++
+		default:
+			if strings.HasPrefix(option, "-") || target != "" {
+				t.Fatalf("the test does not know %q in: %s", option, line)
+			}
+			target = option
+		}
+	}
+	if method == "" {
+		method = map[bool]string{true: http.MethodPost, false: http.MethodGet}[body != ""]
+	}
+	client, err := h.visitor()
+	if err != nil {
+		t.Fatal(err)
+	}
+	client.Jar, client.CheckRedirect = nil, func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	defer client.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(t.Context(), method, target, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header = header
+	res, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(answer)
+}
+
+func curlFile(t *testing.T, path string) map[string]string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), " = "); ok {
+			if options[name], err = strconv.Unquote(value); err != nil {
+				t.Fatalf("%s: %s", path, line)
+			}
+		}
+	}
+	return options
+}
+
+// jarCookies reads a cookie jar and gives the Cookie header.
+func jarCookies(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pairs []string
+	for line := range strings.Lines(string(text)) {
+		if fields := strings.Split(strings.TrimSpace(line), "\t"); len(fields) == 7 {
+			pairs = append(pairs, fields[5]+"="+fields[6])
+		}
+	}
+	if len(pairs) == 0 {
+		t.Fatalf("%s holds no cookie:\n%s", path, text)
+	}
+	return strings.Join(pairs, "; ")
+}
+
+// curlLine runs a line in a shell, in the demo's folder.
+func curlLine(t *testing.T, h *demoHouse, line string) (int, string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "sh", "-c", line+` -w '\n%{http_code}\n'`)
+	cmd.Dir = h.dir
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.Contains(strings.ToLower(s), "_proxy=") }), "HOME="+t.TempDir())
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", line, err, out)
+	}
+	text := strings.TrimRight(string(out), "\n")
+	cut := strings.LastIndexByte(text, '\n')
+	status, err := strconv.Atoi(text[cut+1:])
+	if err != nil {
+		t.Fatalf("%s: no status in %q", line, text)
+	}
+	return status, strings.TrimSpace(text[:max(cut, 0)])
+}
+
+func TestEverybodyLogsInAsWhoTheyAre(t *testing.T) {
+	h := newDemoHouse(t)
+	for _, u := range h.idp.Users() {
+		cookies, err := h.logIn(t.Context(), u)
+		if err != nil {
+			t.Errorf("%s: %v", u.Email, err)
+			continue
+		}
+		if err := h.writeCurl("somebody", cookies); err != nil {
+			t.Fatal(err)
+		}
+		_, body := runLine(t, h, "curl -K somebody "+h.origin+"/.sallyport/whoami")
+		var who struct {
+			Email, Tenant, Name string
+			Roles               []string
+		}
+		if err := json.Unmarshal([]byte(body), &who); err != nil || who.Email != u.Email || who.Tenant != u.Tenant || who.Name != u.Name || !slices.Equal(who.Roles, []string{u.Role}) {
+			t.Errorf("%s is %s (%v)", u.Email, body, err)
+		}
+	}
+	stranger := h.idp.Users()[0]
+	stranger.Password = "wrong"
+	if cookies, err := h.logIn(t.Context(), stranger); err == nil {
+		t.Errorf("a wrong password gave %d cookies", len(cookies))
+	}
+}
+
+func TestTheEventStreamIsCutByTheLogout(t *testing.T) {
+	h := newDemoHouse(t)
+	client, err := h.visitor()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.CloseIdleConnections()
+	client.Jar, client.Timeout = nil, 0
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, h.origin+"/events", nil)
+	req.Header.Set("Cookie", jarCookies(t, h.path("acme-leaver.jar")))
+	res, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	in := bufio.NewReader(res.Body)
+	until := func(want string) {
+		t.Helper()
+		for {
+			line, err := in.ReadString('\n')
+			if err != nil {
+				t.Fatalf("the stream ended before %q: %v", want, err)
+			}
+			if strings.Contains(line, want) {
+				return
+			}
+		}
+	}
+	until("event: hello")
+	if status, body := runLine(t, h, "curl -K acme-member -X PATCH -H 'Content-Type: application/json' -d '{\"title\":\"x\"}' "+h.origin+"/api/contacts/c-1003"); status != 200 {
+		t.Fatalf("%d %s", status, body)
+	}
+	until(`"id":"c-1003"`)
+	if status, body := runLine(t, h, "curl -K acme-leaver -X POST "+h.origin+"/.sallyport/logout"); status != 303 {
+		t.Fatalf("%d %s", status, body)
+	}
+	if _, err := io.Copy(io.Discard, in); ctx.Err() != nil {
+		t.Errorf("the stream goes on after the logout: %v", err)
+	}
+}
+
+func TestTheDemosConfigurationIsFine(t *testing.T) {
+	h := newDemoHouse(t)
+	loaded, err := configs.Load(h.path("sallyport.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range loaded.Warnings {
+		if strings.HasPrefix(w.Path, "store") {
+			t.Errorf("the master key is not where it should be: %v", w)
+		}
+	}
+	for _, name := range []string{"keys/master.key", "acme-owner.jar", "sallyport.yaml", "gateway.log"} {
+		if info, err := os.Stat(h.path(name)); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", name, info.Mode(), err)
+		}
+	}
+	res, err := http.Get(h.facts().Ops + "/readyz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		t.Errorf("/readyz says %d", res.StatusCode)
+	}
+}
+
+// TestTheWholeCommand reads what a program reads, does something, and ends the demo.
+func TestTheWholeCommand(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	in, out := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		err := runDemo(ctx, 0, true, out, io.Discard)
+		out.CloseWithError(io.EOF)
+		ended <- err
+	}()
+	lines := json.NewDecoder(in)
+	var f demoFacts
+	if err := lines.Decode(&f); err != nil {
+		t.Fatalf("%v; the command: %v", err, <-ended)
+	}
+	status, _ := runAsViewer(t, f)
+	if status != http.StatusForbidden {
+		t.Errorf("a viewer's change got %d", status)
+	}
+	for {
+		var ev access.Event
+		if err := lines.Decode(&ev); err != nil {
+			t.Fatalf("no event of the refused change: %v", err)
+		}
+		if ev.Outcome == access.Refused {
+			if ev.Tenant.String() != "acme" || ev.Actor.Email != "viewer@acme.example" || ev.Resource.ID != "c-1001" || ev.Action != access.ActionUpdate {
+				t.Errorf("the event says %+v", ev)
+			}
+			break
+		}
+	}
+	stop()
+	go io.Copy(io.Discard, in)
+	if err := <-ended; err != nil {
+		t.Errorf("the demo ended with %v", err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(os.Getenv("TMPDIR"), "sallyport-demo-*")); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// runAsViewer tries to change a contact with nothing but the printed facts.
+func runAsViewer(t *testing.T, f demoFacts) (int, string) {
+	t.Helper()
+	at, err := url.Parse(f.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := netip.ParseAddrPort("127.0.0.1:" + at.Port())
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := os.ReadFile(f.CA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := clientOf(root, port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.CloseIdleConnections()
+	req, _ := http.NewRequestWithContext(t.Context(), http.MethodPatch, f.URL+"/api/contacts/c-1001", strings.NewReader(`{"title":"Mine"}`))
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Origin", f.URL)
+	req.Header.Set("Cookie", jarCookies(t, filepath.Join(f.Dir, "acme-viewer.jar")))
+	res, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, _ := io.ReadAll(res.Body)
+	return res.StatusCode, string(body)
+}
+
+func TestAnEventIsOneLineThatCannotSteerTheTerminal(t *testing.T) {
+	tenant, err := access.ParseTenantID("acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := make(chan access.Event, 3)
+	ev := access.Event{
+		Time: time.Date(2026, 3, 1, 12, 0, 0, 0, time.Local), Tenant: tenant, Actor: access.Actor{Email: "a@acme.example"}, Action: "update", Status: 403,
+		Resource: access.Resource{Type: "contact", ID: "c-1\x1b[2J"}, Request: access.RequestInfo{Method: "PATCH", Path: "/x\n12:00 forged"},
+		Outcome: access.Refused, Decision: access.DecisionInfo{Gate: "authorize", Rule: "role_lacks_permission"},
+		Changes: []access.Change{{Field: "title", Old: "a", New: "b"}},
+	}
+	events <- ev
+	ev.Outcome = access.Intended
+	events <- ev
+	events <- access.Event{Outcome: access.Refused}
+	close(events)
+	var out bytes.Buffer
+	followDemo(&out, events, false)
+	got := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+	if len(got) != 2 || strings.ContainsRune(out.String(), '\x1b') {
+		t.Fatalf("got %d lines: %q", len(got), out.String())
+	}
+	for _, want := range []string{"12:00:00", "acme", "a@acme.example", "refused", "403", "update contact c-1?[2J", "authorize role_lacks_permission", `title: "a" → "b"`, "PATCH /x?12:00 forged"} {
+		if !strings.Contains(got[0], want) {
+			t.Errorf("%q is missing in %q", want, got[0])
+		}
+	}
+	if !strings.Contains(got[1], "somebody") {
+		t.Errorf("a stranger is %q", got[1])
+	}
+}
+
+func TestATakenPortIsNoObstacle(t *testing.T) {
+	h := newDemoHouse(t)
+	taken := int(h.rt.edge.Addrs().HTTPS.Port())
+	if got := freePort(taken); got != 0 {
+		t.Errorf("port %d is taken, got %d", taken, got)
+	}
+	if _, err := startDemo(t.Context(), taken, io.Discard); err == nil || !strings.Contains(err.Error(), "--port") {
+		t.Errorf("a port that was asked for and is taken: %v", err)
+	}
+	if got := run([]string{"demo", "--port", "70000"}, nil, io.Discard, io.Discard); got != exitUsage {
+		t.Errorf("a port that does not exist: exit %d", got)
+	}
+}
+
+func TestTheLinesNameEveryRoleAndTenantThatExists(t *testing.T) {
+	known := map[string]bool{}
+	for _, tenant := range demo.Tenants() {
+		for _, role := range demo.Roles() {
+			known[tenant.ID+" "+role] = true
+		}
+	}
+	for _, p := range demoPeople {
+		if !known[p.tenant+" "+p.role] {
+			t.Errorf("%s is nobody: %s", p.file, fmt.Sprint(p))
+		}
+	}
+}
