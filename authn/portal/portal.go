@@ -133,12 +133,20 @@ func address(ex *access.Exchange) (oidc.Address, error) {
 	if err != nil {
 		return oidc.Address{}, access.Unavailable("site_unknown", err)
 	}
-	asked := strings.ToLower((&url.URL{Host: ex.Request.Host}).Hostname())
-	if asked != own.Hostname() && slices.Contains(ex.Site.Hosts, asked) {
-		at.Origin = own.Scheme + "://" + asked
-		if port := own.Port(); port != "" {
-			at.Origin += ":" + port
-		}
+	came := &url.URL{Host: ex.Request.Host}
+	asked, port := strings.ToLower(came.Hostname()), own.Port()
+	if !slices.Contains(ex.Site.Hosts, asked) {
+		return at, nil
+	}
+	// Where the site does not say its port it is the one by which the browser came: containers and
+	// load balancers map ports. A made-up one leads nowhere, since providers compare redirect URIs
+	// exactly (RFC 9700, section 2.1).
+	if port == "" {
+		port = came.Port()
+	}
+	at.Origin = own.Scheme + "://" + asked
+	if port != "" && port != "443" {
+		at.Origin += ":" + port
 	}
 	return at, nil
 }

@@ -511,6 +511,23 @@ func TestAddressIsThatOfTheHostAsked(t *testing.T) {
 	}
 }
 
+func TestPortIsTheOneByWhichTheBrowserCame(t *testing.T) {
+	for host, want := range map[string]string{
+		"crm.example.com:8443":  "https://crm.example.com:8443",
+		"CRM2.example.com:8443": "https://crm2.example.com:8443",
+		"crm.example.com":       "https://crm.example.com",
+		"crm.example.com:443":   "https://crm.example.com",
+		"crm.example.com:x":     "https://crm.example.com",
+		"evil.test:8443":        "https://crm.example.com",
+	} {
+		d := newDesk(t, Config{}, acme(t))
+		_, _, err := d.ask(t, "GET", prefix+"/login", "", func(ex *access.Exchange) { ex.Request.Host, ex.Site.Origin = host, "https://crm.example.com" })
+		if err != nil || d.started[0].Origin != want {
+			t.Errorf("host %q gives %q, %v, want %q", host, d.started[0].Origin, err, want)
+		}
+	}
+}
+
 func TestEndpointsDeclareWhatTheGatesNeedToKnow(t *testing.T) {
 	d := newDesk(t, Config{}, acme(t))
 	seen := map[string]access.Endpoint{}
