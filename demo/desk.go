@@ -138,7 +138,12 @@ func (c *CRM) debugRequest(w http.ResponseWriter, r *http.Request) {
 			all = append(all, header{name, v, name == "X-Tenant-Id" || strings.HasPrefix(name, "X-User-")})
 		}
 	}
-	slices.SortFunc(all, func(a, b header) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(all, func(a, b header) int {
+		if a.Ours != b.Ours {
+			return map[bool]int{true: -1, false: 1}[a.Ours]
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
 	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
 		reply(w, http.StatusOK, map[string]any{"method": r.Method, "target": r.RequestURI, "host": r.Host, "headers": r.Header})
 		return

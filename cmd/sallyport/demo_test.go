@@ -256,6 +256,67 @@ func TestEverybodyLogsInAsWhoTheyAre(t *testing.T) {
 	}
 }
 
+// TestHonestWorkIsNotRefused saves what the application holds, as it is, through every gate:
+// a firewall that stops people from working would be switched off.
+func TestHonestWorkIsNotRefused(t *testing.T) {
+	h := newDemoHouse(t)
+	client, err := h.visitor()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.CloseIdleConnections()
+	client.Jar, client.CheckRedirect = nil, func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	cookie := jarCookies(t, h.path("acme-owner.jar"))
+	send := func(method, path, kind, body string, want int) []byte {
+		t.Helper()
+		req, _ := http.NewRequestWithContext(t.Context(), method, h.origin+path, strings.NewReader(body))
+		req.Header = http.Header{"Cookie": {cookie}, "Origin": {h.origin}}
+		if kind != "" {
+			req.Header.Set("Content-Type", kind)
+		}
+		res, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		answer, _ := io.ReadAll(res.Body)
+		if res.StatusCode != want {
+			t.Errorf("%s %s with %s: got %d, want %d\n%s", method, path, body, res.StatusCode, want, answer)
+		}
+		return answer
+	}
+	for _, r := range demo.Resources() {
+		var list struct{ Items []map[string]string }
+		if err := json.Unmarshal(send("GET", "/api/"+r.Path, "", "", 200), &list); err != nil || len(list.Items) == 0 {
+			t.Fatalf("%s: %d, %v", r.Path, len(list.Items), err)
+		}
+		for _, item := range list.Items {
+			id := item["id"]
+			delete(item, "id")
+			form := url.Values{}
+			for k, v := range item {
+				form.Set(k, v)
+			}
+			text, _ := json.Marshal(item)
+			send("PATCH", "/api/"+r.Path+"/"+id, "application/json", string(text), 200)
+			path := "/" + r.Path + "/" + id
+			if r.Legacy {
+				path = "/" + r.Path + "/card"
+				form.Set("action", "update")
+				form.Set("id", id)
+			}
+			send("POST", path, "application/x-www-form-urlencoded", form.Encode(), 303)
+			time.Sleep(50 * time.Millisecond) // the demo's limit is 20 requests a second
+		}
+		send("GET", "/"+r.Path+"/export.csv", "", "", 200)
+	}
+	for _, path := range []string{"/", "/settings", "/billing", "/files", "/search?q=O%27Brien", "/contacts?q=Feld+%26+S%C3%B6hne", "/debug/request", "/demo/attacks", "/static/style.css"} {
+		send("GET", path, "", "", 200)
+	}
+	boundary := "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"offer.txt\"\r\nContent-Type: text/plain\r\n\r\nOur offer: 5% off; select what you like from the list.\r\n--b--\r\n"
+	send("POST", "/files", "multipart/form-data; boundary=b", boundary, 303)
+}
+
 func TestTheEventStreamIsCutByTheLogout(t *testing.T) {
 	h := newDemoHouse(t)
 	client, err := h.visitor()
