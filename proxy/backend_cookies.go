@@ -271,7 +271,7 @@ func parseSetCookie(line string, now time.Time) (setCookie, bool) {
 	head, rest, _ := strings.Cut(line, ";")
 	name, value, ok := strings.Cut(head, "=")
 	c := setCookie{name: strings.Trim(name, " \t"), value: strings.Trim(value, " \t")}
-	if !ok || c.name == "" || !printable(strings.ReplaceAll(line, "\t", " ")) || strings.ContainsAny(c.name, " \t\",") {
+	if !ok || c.name == "" || !printable(c.name+c.value) || !printable(strings.ReplaceAll(line, "\t", " ")) || strings.ContainsAny(c.name, " \t\",") {
 		return setCookie{}, false
 	}
 	var kept strings.Builder

@@ -255,6 +255,7 @@ func FuzzCookieRoundTrip(f *testing.F) {
 		f.Add("sid", v, true)
 		f.Add("a[b]", v, false)
 	}
+	f.Add("sid", "a\tb", false)
 	c := newCookies(CookiesConfig{})
 	f.Fuzz(func(t *testing.T, name, value string, httpOnly bool) {
 		line := name + "=" + value

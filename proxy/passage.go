@@ -13,6 +13,9 @@ import (
 	"github.com/sallyport/sallyport/access"
 )
 
+// bodyLinger is how long an upload that nobody needs any more may hold the end of its exchange.
+const bodyLinger = 2 * time.Second
+
 // passage is one request's way to the backend and the answer's way back. It is the
 // ReverseProxy's transport and writer at once, so that what it knows of the exchange need
 // not hide in a context.
@@ -102,7 +105,7 @@ func (g *passage) prepare() (err error) {
 // finish gives everything back, even when copying the answer has panicked.
 func (g *passage) finish() {
 	for _, body := range g.bodies {
-		body.finish(func() { http.NewResponseController(g.ex.Writer).SetReadDeadline(time.Unix(1, 0)) })
+		body.finish(func() { http.NewResponseController(g.ex.Writer).SetReadDeadline(time.Now().Add(bodyLinger)) })
 	}
 	if g.target != nil {
 		g.target.inFlight.Add(-1)

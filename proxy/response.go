@@ -25,6 +25,9 @@ func (g *passage) modifyResponse(res *http.Response) error {
 	if g.stream != nil && strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
 		g.stream.long.Store(true)
 	}
+	if len(res.Header["Content-Type"]) == 0 {
+		g.ex.Writer.Header()["Content-Type"] = nil // or the server would guess one: HTML, from somebody's upload
+	}
 	if g.ex.Route.Class == access.App && len(res.Header["Cache-Control"]) == 0 {
 		// Personal by default: a shared cache that guesses would show one user's page to others.
 		res.Header["Cache-Control"] = []string{"private"}
@@ -152,38 +155,52 @@ func (g *passage) Unwrap() http.ResponseWriter { return g.ex.Writer }
 // harden adds what every answer bears, ours and the application's, where the application says
 // nothing itself. No Content-Security-Policy: only the application knows its own.
 func (p *Plan) harden(ex *access.Exchange, h http.Header) {
-	cfg := ResponseConfig{Frame: "sameorigin", Referrer: "same-origin"}
-	if ex.Site != nil {
-		if s := p.sites.of(ex.Site); s != nil {
-			cfg = s.cfg.Response
-		}
+	add := &p.backends.hardening
+	if at := p.backends.bySite[ex.Site]; at != nil {
+		add = &at.hardening
 	}
-	cfg.harden(h)
+	add.to(h)
 	h["X-Request-Id"] = []string{ex.ID}
 	p.corsHeaders(ex, h)
 }
 
-func (c ResponseConfig) harden(h http.Header) {
+// hardening is the headers that a site adds, made once. A nil value adds nothing.
+type hardening struct {
+	transport, sniff, frame, referrer []string
+}
+
+// hardening fills in what the file leaves out.
+func (c ResponseConfig) hardening() hardening {
 	age := c.HSTS.Duration()
 	if age == 0 {
 		age = defaultHSTS
 	}
-	absent := func(name, value string) {
-		if len(h[name]) == 0 {
-			h[name] = []string{value}
+	add := hardening{transport: []string{"max-age=" + strconv.FormatInt(int64(age/time.Second), 10)}, sniff: []string{"nosniff"},
+		frame: []string{"SAMEORIGIN"}, referrer: []string{"same-origin"}}
+	switch c.Frame {
+	case "deny":
+		add.frame = []string{"DENY"}
+	case "off":
+		add.frame = nil
+	}
+	if c.Referrer != "" {
+		add.referrer = []string{c.Referrer}
+	}
+	return add
+}
+
+// to adds the values themselves, not copies: each has no room for a further one, so that
+// whoever adds to the header makes a new list.
+func (add *hardening) to(h http.Header) {
+	absent := func(name string, value []string) {
+		if value != nil && len(h[name]) == 0 {
+			h[name] = value
 		}
 	}
-	absent("Strict-Transport-Security", "max-age="+strconv.FormatInt(int64(age/time.Second), 10))
-	absent("X-Content-Type-Options", "nosniff")
-	if frame := strings.ToUpper(c.Frame); frame != "OFF" && !strings.Contains(h.Get("Content-Security-Policy"), "frame-ancestors") {
-		if frame == "" {
-			frame = "SAMEORIGIN"
-		}
-		absent("X-Frame-Options", frame)
+	absent("Strict-Transport-Security", add.transport)
+	absent("X-Content-Type-Options", add.sniff)
+	if !strings.Contains(h.Get("Content-Security-Policy"), "frame-ancestors") {
+		absent("X-Frame-Options", add.frame)
 	}
-	referrer := c.Referrer
-	if referrer == "" {
-		referrer = "same-origin"
-	}
-	absent("Referrer-Policy", referrer)
+	absent("Referrer-Policy", add.referrer)
 }

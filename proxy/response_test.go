@@ -74,7 +74,8 @@ func TestTheFileChangesTheHeadersOfAnswers(t *testing.T) {
 		if c.csp != "" {
 			h.Set("Content-Security-Policy", c.csp)
 		}
-		c.cfg.harden(h)
+		add := c.cfg.hardening()
+		add.to(h)
 		if h.Get("Strict-Transport-Security") != c.hsts || h.Get("X-Frame-Options") != c.xf || h.Get("Referrer-Policy") != c.referrer {
 			t.Errorf("%s: %v", c.name, h)
 		}

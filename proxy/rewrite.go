@@ -7,6 +7,7 @@ import (
 	"net/http/httputil"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/sallyport/sallyport/access"
 )
@@ -89,6 +90,8 @@ func (g *passage) attach(out *http.Request) error {
 	case body.Stream != nil:
 		if g.bodies == nil {
 			g.bodies = append(g.bodies, &requestBody{src: body.Stream, stream: true})
+			// Else an answer that begins before the upload has ended would end it (HTTP/1.1 alone).
+			_ = http.NewResponseController(g.ex.Writer).EnableFullDuplex()
 		}
 		b := g.bodies[0]
 		if b.started() {
@@ -173,20 +176,25 @@ type requestBody struct {
 	held     [1]byte
 	holds    bool
 	read     bool
-	finished bool
+	ended    bool
 	err      error
+	finished atomic.Bool
 }
 
 func (b *requestBody) Read(p []byte) (int, error) {
+	if b.finished.Load() {
+		return 0, http.ErrBodyReadAfterClose
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.finished {
-		return 0, http.ErrBodyReadAfterClose
+	if b.ended {
+		return 0, io.EOF // the server may have closed the source by now, and that is no error
 	}
 	b.read = true
 	n, err := b.next(p)
 	switch {
 	case err == io.EOF:
+		b.ended = true
 		if b.atEnd != nil {
 			b.atEnd()
 		}
@@ -251,18 +259,17 @@ func (b *requestBody) failure() error {
 	return b.err
 }
 
-// finish waits for a read under way and closes the source. A read of the client's connection is
-// broken off by interrupt.
-func (b *requestBody) finish(interrupt func()) {
+// finish ends the reading and closes the source. A read under way is waited for, since it may
+// write to the exchange; linger bounds how long the client can make it last.
+func (b *requestBody) finish(linger func()) {
+	b.finished.Store(true)
 	if !b.mu.TryLock() {
-		if b.stream {
-			interrupt()
-		}
+		linger()
 		b.mu.Lock()
 	}
 	defer b.mu.Unlock()
-	if !b.finished {
-		b.finished = true
-		b.src.Close()
+	if b.stream && !b.ended {
+		linger() // closing drains what is on its way, so that the client gets to read the answer
 	}
+	b.src.Close()
 }

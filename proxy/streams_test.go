@@ -311,7 +311,7 @@ func TestBigBodiesPassInFlatMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n, err := io.Copy(io.Discard, res.Body); n != size || err != nil {
-		t.Errorf("the client got %d bytes, %v", n, err)
+		t.Errorf("the client got %d bytes, %v: %s", n, err, f.log.String())
 	}
 	runtime.ReadMemStats(&after)
 	if grown := after.TotalAlloc - before.TotalAlloc; grown > size/8 {
@@ -328,6 +328,30 @@ func TestABodyStillArrivingDoesNotOutliveItsExchange(t *testing.T) {
 	conn := f.raw(t, "POST / HTTP/1.1\r\nHost: crm.test\r\nContent-Length: 1000\r\n\r\nonly this much")
 	<-f.idle // the exchange ends though the client never sends the rest
 	conn.Close()
+}
+
+func TestAnAnswerThatComesBeforeTheUploadsEndIsRead(t *testing.T) {
+	addr := socket(t, func(conn net.Conn) {
+		r, err := http.ReadRequest(bufio.NewReader(conn))
+		if err != nil {
+			return
+		}
+		fmt.Fprintf(conn, "HTTP/1.1 413 Too Large\r\nContent-Length: %d\r\n\r\n", 1<<20)
+		io.CopyN(conn, zeros{}, 1<<19)
+		io.Copy(io.Discard, r.Body) // it goes on reading while it answers
+		io.CopyN(conn, zeros{}, 1<<19)
+	})
+	f := newFront(t, SiteConfig{Upstreams: []string{addr}}, nil)
+	const size = 8 << 20
+	conn := f.raw(t, fmt.Sprintf("POST / HTTP/1.1\r\nHost: crm.test\r\nContent-Length: %d\r\n\r\n", size))
+	go io.CopyN(conn, zeros{}, size)
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := io.Copy(io.Discard, res.Body); res.StatusCode != 413 || n != 1<<20 || err != nil {
+		t.Errorf("%d with %d bytes, %v", res.StatusCode, n, err)
+	}
 }
 
 func TestTheHeldByteComesWithTheEndAlone(t *testing.T) {

@@ -29,12 +29,13 @@ const (
 
 // backends is the applications of one plan.
 type backends struct {
-	bySite  map[*access.Site]*siteBackend
-	streams *Streams
-	log     *slog.Logger
-	errors  observe.Counter
-	buffers *bufferPool
-	proxy   httputil.ReverseProxy // each passage completes a copy
+	bySite    map[*access.Site]*siteBackend
+	streams   *Streams
+	log       *slog.Logger
+	errors    observe.Counter
+	buffers   *bufferPool
+	proxy     httputil.ReverseProxy // each passage completes a copy
+	hardening hardening             // of answers before a site is known
 }
 
 // siteBackend is one site's application: where it is, how to speak to it, what it may say.
@@ -42,7 +43,7 @@ type siteBackend struct {
 	site      *site
 	pool      *pool                     // nil with an upstream per tenant
 	byTenant  map[access.TenantID]*pool // nil with upstreams for all
-	transport *http.Transport
+	transport roundTripper
 	prober    *prober // nil without a health path
 	protect   map[string]bool
 	own       map[string]bool // folded names that the backend must not answer with
@@ -52,12 +53,19 @@ type siteBackend struct {
 	auth      *upstreamAuth // nil without
 	origins   []origin
 	asserter  Asserter
+	hardening hardening
+}
+
+// roundTripper is what a backend needs of http.Transport.
+type roundTripper interface {
+	http.RoundTripper
+	CloseIdleConnections()
 }
 
 // newBackends builds what leads to the applications. It fetches certificates and secrets but
 // connects to nothing. The error names every site that is wrong, and never a secret.
 func newBackends(s *sites, r Rooms) (*backends, error) {
-	b := &backends{bySite: map[*access.Site]*siteBackend{}, streams: r.Streams, log: r.Log, buffers: new(bufferPool),
+	b := &backends{bySite: map[*access.Site]*siteBackend{}, streams: r.Streams, log: r.Log, buffers: new(bufferPool), hardening: ResponseConfig{}.hardening(),
 		errors: r.Meter.Counter("sallyport_upstream_errors_total", "Requests that the application did not answer, by cause.", "site", "cause")}
 	b.proxy.BufferPool, b.proxy.ErrorLog = b.buffers, slog.NewLogLogger(r.Log.Handler(), slog.LevelWarn)
 	var all error
@@ -78,7 +86,8 @@ func newBackends(s *sites, r Rooms) (*backends, error) {
 
 func newSiteBackend(path string, s *site, r Rooms) (*siteBackend, error) {
 	cfg := s.cfg.Upstream.withDefaults()
-	b := &siteBackend{site: s, protect: protectedHeaders(s.cfg), own: ownHeaders(s.cfg), names: namesOf(s.cfg), asserter: r.Asserter}
+	b := &siteBackend{site: s, protect: protectedHeaders(s.cfg), own: ownHeaders(s.cfg), names: namesOf(s.cfg), asserter: r.Asserter,
+		hardening: s.cfg.Response.hardening()}
 	for _, name := range s.cfg.Trailers {
 		if !b.protect[access.FoldName(name)] && !universallyProtected(access.FoldName(name)) && !decisive(access.FoldName(name)) {
 			b.trailers = append(b.trailers, http.CanonicalHeaderKey(name))
@@ -89,9 +98,11 @@ func newSiteBackend(path string, s *site, r Rooms) (*siteBackend, error) {
 		return nil, err
 	}
 	b.cookies = newBackendCookies(s, b.auth, r)
-	if b.transport, err = newTransport(path+".upstream", cfg); err != nil {
+	transport, err := newTransport(path+".upstream", cfg)
+	if err != nil {
 		return nil, err
 	}
+	b.transport = transport
 	if cfg.HealthPath != "" {
 		b.prober = newProber(cfg.HealthPath, b.transport)
 	}

@@ -179,7 +179,8 @@ func (l *sessionLogin) wear(g *passage, session *backendSession, h http.Header) 
 		h[name] = []string{t.expand(session.values, plain)}
 	}
 	if l.cookie != nil {
-		text := l.cookie.expand(session.values, plain)
+		// A ';' would begin another cookie: a user's name must not choose one.
+		text := l.cookie.expand(session.values, func(s string) string { return strings.ReplaceAll(s, ";", "%3B") })
 		if g.cookies != "" {
 			text = g.cookies + "; " + text
 		}

@@ -174,6 +174,7 @@ func (c LoginConfig) headerNames() map[string]bool {
 	for name := range c.Take {
 		names[name] = true
 	}
+	delete(names, "password")
 	return names
 }
 
