@@ -24,8 +24,8 @@ type Config struct {
 
 // SessionConfig says how long a login lasts.
 type SessionConfig struct {
-	Access  units.Span `yaml:"access" doc:"How long a session token is good before it is renewed in passing; a change of roles is seen after this time at the latest. 1m to 24h, default 1h."`
-	Refresh units.Span `yaml:"refresh" doc:"How long after the login a session ends for good, however busy it is. At least access, at most 90d, default 168h."`
+	Access  units.Span `yaml:"access" doc:"How long a session token is good before it is renewed in passing; then it is asked whether the tenant and the provider are still in the file. 1m to 24h, default 1h."`
+	Refresh units.Span `yaml:"refresh" doc:"How long after the login a session ends for good, however busy it is; a change of somebody's roles at the identity provider is seen at the next login, so after this time at the latest. At least access, at most 90d, default 168h."`
 }
 
 // WithDefaults fills in what the file left out.
@@ -47,7 +47,7 @@ func (c Config) Check(problem, warn func(path, what, hint string)) {
 	case access < minAccess || access > maxAccess:
 		problem("session.access", fmt.Sprintf("%s is not between 1m and 24h", c.Session.Access), "1h is the default")
 	case access > DefaultAccess:
-		warn("session.access", fmt.Sprintf("a role that is taken away works on for up to %s", c.Session.Access), "1h or less")
+		warn("session.access", fmt.Sprintf("a tenant or provider that is taken out of the file works on for up to %s", c.Session.Access), "1h or less")
 	}
 	switch {
 	case refresh > maxRefresh:

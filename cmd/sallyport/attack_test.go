@@ -338,3 +338,19 @@ func TestEveryRefusalExplainsItself(t *testing.T) {
 		}
 	}
 }
+
+func TestPublicPathsTakeNoCredentialAndGiveNoTenant(t *testing.T) {
+	g := newWired(t, nil)
+	alice := g.login(t, "crm", "acme", "alice", "owner")
+	resp, body := g.ask(t, "GET", "/public/a", "", "Cookie: theme=dark; "+alice, "Authorization: Bearer "+g.bearer(t, "crm", "acme", "bob", "owner"), "X-Tenant-ID: globex")
+	got := g.took()
+	if resp.StatusCode != 200 || len(got) != 1 {
+		t.Fatalf("%d %s", resp.StatusCode, body)
+	}
+	for name, values := range got[0].Header {
+		joined := strings.Join(values, " ")
+		if strings.Contains(joined, "__Host-sallyport") || access.FoldName(name) == "x-tenant-id" || name == "Authorization" || access.FoldName(name) == "x-user-id" {
+			t.Errorf("%s: %v reaches the backend", name, values)
+		}
+	}
+}

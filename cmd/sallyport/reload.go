@@ -20,6 +20,10 @@ import (
 // write in several steps.
 const settle = 200 * time.Millisecond
 
+// look is how often the file is read without any event: the content behind a bind mount of
+// the file alone changes without the folder noticing.
+const look = 5 * time.Second
+
 // source tells when to load a configuration, and loads it.
 type source struct {
 	// changes calls reload whenever the configuration may have changed, until ctx ends.
@@ -45,7 +49,7 @@ func watchFile(path string, log *slog.Logger) source {
 				log.Error("the configuration's folder cannot be watched", "error", err)
 				watcher = &fsnotify.Watcher{}
 			}
-			quiet := time.NewTimer(time.Hour)
+			quiet := time.NewTimer(look)
 			defer quiet.Stop()
 			seen := digest(path)
 			for {
@@ -60,6 +64,7 @@ func watchFile(path string, log *slog.Logger) source {
 				case err := <-watcher.Errors:
 					log.Warn("watching the configuration's folder", "error", err)
 				case <-quiet.C:
+					quiet.Reset(look)
 					if now := digest(path); now != seen {
 						seen = now
 						reload("file")

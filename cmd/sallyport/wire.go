@@ -101,6 +101,10 @@ func newRuntime(ctx context.Context, loaded *configs.Loaded, logTo io.Writer) (r
 	if err := rt.buildRooms(tree); err != nil {
 		return nil, err
 	}
+	// Before the sockets open: a session can be judged only by who knows which have ended.
+	if err := rt.sessions.Sync(ctx); err != nil {
+		return nil, fmt.Errorf("read keys and ended sessions: %w", err)
+	}
 	first, err := rt.plan(ctx, loaded)
 	if err != nil {
 		return nil, err
