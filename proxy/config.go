@@ -25,7 +25,7 @@ type SiteConfig struct {
 	Resources  []ResourceConfig `yaml:"resources" doc:"What the addresses of the application mean. The first match counts."`
 	Exceptions []PathException  `yaml:"exceptions" doc:"Paths on which a spelling that is refused elsewhere is allowed."`
 
-	MethodOverride bool `yaml:"method_override" doc:"The application honours the form field _method (Rails, Laravel): it decides the action. Elsewhere it is refused. Default false."`
+	MethodOverride bool `yaml:"method_override" doc:"The application honours the form field _method of a POST (Rails, Laravel, Symfony): it decides the action. Elsewhere, and always in a query or in JSON, it is refused. Default false."`
 
 	Headers      HeadersConfig  `yaml:"headers" doc:"Names of the headers that tell the backend who asks."`
 	UpstreamAuth *UpstreamAuth  `yaml:"upstream_auth" doc:"How the gateway logs in to a backend that has a login of its own."`

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -202,8 +203,33 @@ func (c SiteConfig) checkTenant(problem, warn report) {
 			problem(fmt.Sprintf("tenant.guard[%d]", i), "not a place and name", "path.NAME, query.NAME, form.NAME or json.NAME, such as query.tenant_id")
 		}
 	}
-	if guardOf(c.Tenant.Guard).Empty() && !c.Tenant.PathElement && len(c.Tenant.Upstreams) == 0 {
+	guard := guardOf(c.Tenant.Guard)
+	for _, name := range guard.Path {
+		if !c.hasPlaceholder(name) {
+			warn("tenant.guard", fmt.Sprintf("no resource's path has the placeholder {%s}, so path.%s guards nothing", name, name), "list a resource such as /t/{"+name+"}/records/{id}")
+		}
+	}
+	c.checkPathNames(problem)
+	if guard.Empty() && !c.Tenant.PathElement && len(c.Tenant.Upstreams) == 0 {
 		warn("tenant.guard", "no place is guarded where a client could name another tenant", "list the parameters that the application takes a tenant from")
+	}
+}
+
+// checkPathNames refuses an element that stands for two tenants: one would reach the other's.
+func (c SiteConfig) checkPathNames(problem report) {
+	taken := map[string]string{}
+	for _, tenant := range slices.Sorted(maps.Keys(c.Tenant.PathNames)) {
+		at, element := "tenant.path_names."+tenant, c.Tenant.PathNames[tenant]
+		if _, err := access.ParseTenantID(tenant); err != nil {
+			problem(at, err.Error(), "use the tenant's id from directory.tenants")
+		}
+		if element == "" || strings.Contains(element, "/") {
+			problem(at, fmt.Sprintf("%q is not one path element", element), "such as the name of the tenant's database")
+		}
+		if other, ok := taken[element]; ok {
+			problem(at, fmt.Sprintf("the element %q stands for tenant %s too", element, other), "give each tenant an element of its own")
+		}
+		taken[element] = tenant
 	}
 }
 
@@ -221,45 +247,6 @@ func (c SiteConfig) checkBodies(problem report) {
 				at(fmt.Sprintf("types[%d]", j), "a site that guards tenants in bodies cannot take every type", "list the types that the application needs")
 			}
 		}
-	}
-}
-
-func (c ResourceConfig) check(problem report) {
-	styles := 0
-	if c.Type == "" || !validToken(c.Type) {
-		problem("type", "the resource has no type", "a short name such as contact")
-	}
-	if c.Path != "" {
-		styles++
-		checkPattern(problem, "path", c.Path)
-	}
-	if c.JSONRPC != nil {
-		styles++
-		checkPattern(problem, "jsonrpc.path", c.JSONRPC.Path)
-		if len(c.JSONRPC.Methods) == 0 {
-			problem("jsonrpc.methods", "no method is listed, so every call would count as an unknown change", "list the read methods at least")
-		}
-	}
-	if c.Form != nil {
-		styles++
-		checkPattern(problem, "form.path", c.Form.Path)
-		if c.Form.Action == "" {
-			problem("form.action", "the parameter that tells the action has no name", "such as action")
-		}
-	}
-	if styles != 1 {
-		problem("", "a resource has exactly one of path, jsonrpc and form", "write one resource for each address")
-	}
-	for method := range c.Actions {
-		if verbAction(method, false) == access.ActionUnknown {
-			problem("actions."+method, "not a method", "GET, HEAD, OPTIONS, POST, PUT, PATCH or DELETE")
-		}
-	}
-}
-
-func checkPattern(problem report, path, text string) {
-	if _, err := parsePattern(text); err != nil {
-		problem(path, err.Error(), "such as /api/contacts/{id} or /static/**")
 	}
 }
 

@@ -44,11 +44,13 @@ func (p *Plan) corsHeaders(ex *access.Exchange, h http.Header) {
 		h.Del(name)
 	}
 	origin := ex.Request.Header.Get("Origin")
+	if s := p.sites.of(ex.Site); s != nil && len(s.cfg.CORS.Origins) > 0 {
+		h.Add("Vary", "Origin") // on every answer, or a cache gives one origin what was meant for another
+	}
 	if ex.Site == nil || origin == "" || !p.originAllowed(ex.Site, origin) {
 		h.Del("Access-Control-Expose-Headers")
 		return
 	}
 	h.Set("Access-Control-Allow-Origin", origin)
 	h.Set("Access-Control-Allow-Credentials", "true")
-	h.Add("Vary", "Origin")
 }

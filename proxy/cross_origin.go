@@ -38,8 +38,10 @@ func (p *Plan) sameOrigin(ex *access.Exchange) bool {
 	switch h.Get("Sec-Fetch-Site") {
 	case "same-origin":
 		return origin == "" || strings.EqualFold(origin, own)
-	case "none": // typed, or from a bookmark: no site asked for it
-		return origin == "" || strings.EqualFold(origin, own)
+	case "none":
+		// Typed, or a link in a mail: no site asked for it, but anybody may have written the mail.
+		// A link can only GET, so a GET that changes something must come from the site itself.
+		return !reads(ex.Request.Method) && (origin == "" || strings.EqualFold(origin, own))
 	case "":
 	default:
 		return false

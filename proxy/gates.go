@@ -45,7 +45,7 @@ func (p *Plan) table() []gate {
 		{"tenant", tenanted, always, "from the identity alone, before anything is read or counted in a tenant's name", p.tenant(d.tenant)},
 		{"quota", tenanted, always, "before the body is read and policy is asked, which cost more", quota(d.quota, r.Quota)},
 		{"read_body", access.AnyClass, withBody, "the one reading; from here on everybody sees the same bytes", readBody(d.readBody, r.Bodies)},
-		{"operation", access.AnyClass, withBody, "the body may name the method, and another tenant", p.operation(d.operation, r.Bodies)},
+		{"operation", access.AnyClass, withBody, "the body may name the method, and another tenant", operation(d.operation, r.Bodies)},
 		{"authorize", decided, always, "the route is complete: may they?", authorize(d.authorize, r.Policy)},
 		{"inspect_body", access.AnyClass, withBody, "the dearest check, so only for those who may", inspectBody(d.inspectBody, r.WAF)},
 		{"record", access.AnyClass, mutating, "no record, no deed: the intent is durable before the backend sees the request", record(d.record, r.Audit)},

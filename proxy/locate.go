@@ -60,7 +60,7 @@ func (s *site) route(ex *access.Exchange) error {
 	if ex.Upgrade() && s.cfg.WebSocket != "opaque" {
 		return access.Refuse(http.StatusForbidden, "websocket_off", "This site does not use WebSockets.", "")
 	}
-	if reads(ex.Request.Method) && !ex.Upgrade() {
+	if reads(ex.Request.Method) && !ex.Upgrade() && !s.namesTenant(ex) {
 		for i := range s.public {
 			if _, ok := s.public[i].match(path); ok {
 				ex.Route = access.Route{Class: access.Public, Pattern: s.public[i].text, Resource: "asset", Action: access.ActionRead, ReadOnly: true}
@@ -69,6 +69,17 @@ func (s *site) route(ex *access.Exchange) error {
 		}
 	}
 	return s.routeApp(ex)
+}
+
+// namesTenant says whether the query names a tenant. A public address stops being public then: nobody
+// asks there, so nobody's tenant could be compared.
+func (s *site) namesTenant(ex *access.Exchange) bool {
+	for _, pair := range ex.Target.Query {
+		if hit, _ := s.guardedQuery.Find(pair.Name); hit != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // routeOwn finds one of our own addresses. The application never answers below the prefix.
@@ -106,145 +117,32 @@ func allowed(methods map[string]*access.Endpoint) string {
 	return strings.Join(names, ", ")
 }
 
-// routeApp finds the first resource that fits. An address that the file does not list is of
-// type OtherResource, with the verb's action.
+// routeApp finds the first resource that fits, or else the first that the address resembles. An
+// address that the file does not list is of type OtherResource, with the verb's action.
 func (s *site) routeApp(ex *access.Exchange) error {
-	route := access.Route{Class: access.App, Resource: access.OtherResource, Body: s.bodyRule(ex.Target.Path)}
-	for i := range s.resources {
-		r := &s.resources[i]
-		params, item, ok := r.match(ex.Request.Method, ex.Target.Path)
-		if !ok {
-			continue
-		}
-		route.Pattern, route.Resource, route.Params = r.item.text, r.kind, params
-		switch {
-		case r.jsonrpc != nil:
-			route.Action, route.Operation = access.ActionUnknown, &access.Operation{JSONRPC: r.jsonrpc}
-			route.Body.Types = []string{"application/json"} // XML-RPC and the like on the same address: 415
-		case r.form != nil:
-			if err := r.formRoute(ex, &route); err != nil {
-				return err
-			}
-		default:
-			r.restRoute(ex.Request.Method, item, &route)
-			route.ReadOnly = route.ReadOnly && !ex.Upgrade() // what a WebSocket will do is unknown
-		}
-		ex.Route = route
-		return s.onceEach(ex)
-	}
-	route.Action = verbAction(ex.Request.Method, false)
-	route.ReadOnly = access.Reads(route.Action) && !ex.Upgrade()
-	ex.Route = route
-	return s.onceEach(ex)
-}
-
-// match fits a path, as an item or as the collection of a rest resource.
-func (r *resource) match(method, path string) (params []access.Pair, item, ok bool) {
-	if r.jsonrpc != nil && method != http.MethodPost {
-		return nil, false, false
-	}
-	if params, ok = r.item.match(path); ok {
-		return params, true, true
-	}
-	if r.hasColl && path != "/" {
-		if params, ok = r.collection.match(strings.TrimSuffix(path, "/")); ok {
-			return params, false, true
-		}
-	}
-	return nil, false, false
-}
-
-func (r *resource) restRoute(method string, item bool, route *access.Route) {
-	route.Action = verbAction(method, item)
-	if action, ok := r.actions[method]; ok {
-		route.Action = action
-	}
-	route.ReadOnly = access.Reads(route.Action)
-	if item && len(route.Params) > 0 {
-		route.ID = clip(route.Params[len(route.Params)-1].Value, 256)
-	}
-}
-
-// verbAction is what a method means on a rest resource (RFC 9110, section 9.3).
-func verbAction(method string, item bool) string {
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions:
-		return access.ActionRead
-	case http.MethodPost:
-		if item {
-			return access.ActionUpdate
-		}
-		return access.ActionCreate
-	case http.MethodPut, http.MethodPatch:
-		return access.ActionUpdate
-	case http.MethodDelete:
-		return access.ActionDelete
-	}
-	return access.ActionUnknown
-}
-
-// formRoute reads the action from the query, where old applications have it even in a GET.
-// A body, if there is one, is looked at by the operation gate.
-func (r *resource) formRoute(ex *access.Exchange, route *access.Route) error {
-	value, found, err := onlyParameter(ex.Target.Query, r.form.Parameter)
-	if err != nil {
+	if err := s.onceEach(ex); err != nil {
 		return err
 	}
-	switch action, listed := r.form.Actions[value]; {
-	case listed:
-		route.Action = action
-	case !found && reads(ex.Request.Method) && !ex.Body.Present:
-		route.Action = access.ActionRead
-	default:
-		route.Action = access.ActionUnknown
+	for i := range s.resources {
+		if params, item, ok := s.resources[i].match(ex, ex.Target.Path); ok {
+			return s.routeTo(&s.resources[i], ex, params, item, false)
+		}
 	}
-	route.ReadOnly = access.Reads(route.Action) && !ex.Body.Present && !ex.Upgrade()
-	if r.form.ID != "" {
-		id, _, err := onlyParameter(ex.Target.Query, r.form.ID)
-		if err != nil {
-			return err
+	all := readings(splitPath(ex.Target.Path))
+	for _, text := range []bool{true, false} { // a pattern of placeholders alone resembles much, so it comes last
+		for _, elements := range all {
+			for i := range s.resources {
+				r := &s.resources[i]
+				if r.item.hasText() != text || !text && r.jsonrpc == nil {
+					continue
+				}
+				if params, item, ok := r.resembles(ex, elements); ok {
+					return s.routeTo(r, ex, params, item, true)
+				}
+			}
 		}
-		route.ID = clip(id, 256)
 	}
-	if ex.Body.Present {
-		route.Operation = &access.Operation{Form: r.form}
-	}
-	return nil
-}
-
-// onlyParameter gives the value of a parameter that decides something. Given twice, or in
-// another spelling that some backend takes for the same name, it is refused.
-func onlyParameter(query []access.Pair, name string) (value string, found bool, err error) {
-	for _, pair := range query {
-		if !guarded([]string{name}, pair.Name) {
-			continue
-		}
-		if found || pair.Name != name {
-			return "", false, malformed("query_ambiguous", "A parameter that tells what to do is given twice, or in an odd spelling.")
-		}
-		value, found = pair.Value, true
-	}
-	return value, found, nil
-}
-
-// onceEach refuses a guarded query parameter that is given twice: the gateway could check one
-// and the backend take the other. And _method in a query has no place anywhere.
-func (s *site) onceEach(ex *access.Exchange) error {
-	var seen []string
-	for _, pair := range ex.Target.Query {
-		if access.FoldName(pair.Name) == "-method" {
-			return errOverride()
-		}
-		if !guarded(s.Guard.Query, pair.Name) {
-			continue
-		}
-		stem := access.FoldName(bracketStem(pair.Name))
-		if slices.Contains(seen, stem) {
-			return malformed("query_ambiguous", "A parameter that names the organisation is given twice.")
-		}
-		seen = append(seen, stem)
-	}
-	return nil
+	return s.routeTo(&s.unlisted, ex, nil, false, false)
 }
 
 // defaultBody is what a body may be where the file says nothing: what browsers and APIs send.

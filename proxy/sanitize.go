@@ -20,7 +20,7 @@ func (p *Plan) sanitize(die access.Die) func(*access.Exchange) error {
 			return err
 		}
 		if methodOverridden(r.Header) {
-			return errOverride()
+			return malformed("method_override", "The request asks for another method than its own.")
 		}
 		target, err := readTarget(r.RequestURI, p.sites.exceptionsOf(hostName(r.Host)))
 		if err != nil {

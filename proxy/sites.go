@@ -3,6 +3,7 @@ package proxy
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"github.com/sallyport/sallyport/access"
@@ -24,8 +25,13 @@ type site struct {
 	public    []pattern
 	bodies    []bodyRule
 	resources []resource
+	unlisted  resource
 	odd       []oddPath
 	endpoints map[string]map[string]*access.Endpoint // by path, then method
+
+	guardedQuery  access.GuardedNames
+	guardedPath   map[string]bool // folded
+	guardedPlaces []guardedPlace
 }
 
 type bodyRule struct {
@@ -36,17 +42,6 @@ type bodyRule struct {
 type oddPath struct {
 	pattern pattern
 	allow   spelling
-}
-
-// resource is one configured meaning of an address.
-type resource struct {
-	kind       string
-	item       pattern
-	collection pattern
-	hasColl    bool
-	actions    map[string]string // rest: by method
-	jsonrpc    *access.JSONRPC
-	form       *access.FormAction
 }
 
 // of finds the site that an Exchange points to; nil when it points to none of this plan.
@@ -74,16 +69,27 @@ func (s *sites) protectedOf(host string) map[string]bool {
 	return nil
 }
 
-// hostName is a Host header without its port, in lower case. Brackets of an IPv6
-// address go as well.
+// hostName is a Host header without its port, in lower case, and an IPv6 address without its
+// brackets. Anything else than name and port gives "", which no site has: backends build
+// links from the header, and "crm.test:@evil.test" leads to evil.test (CVE-2012-4520).
 func hostName(host string) string {
-	if ap, err := netip.ParseAddrPort(host); err == nil {
-		return ap.Addr().String()
+	name, port, hasPort := strings.Cut(host, ":")
+	if strings.HasPrefix(host, "[") {
+		inner, rest, _ := strings.Cut(host[1:], "]")
+		addr, err := netip.ParseAddr(inner)
+		if err != nil || !addr.Is6() {
+			return ""
+		}
+		name = addr.String()
+		var before string
+		if before, port, hasPort = strings.Cut(rest, ":"); before != "" {
+			return ""
+		}
 	}
-	if colon := strings.LastIndexByte(host, ':'); colon >= 0 && !strings.HasSuffix(host, "]") {
-		host = host[:colon]
+	if _, err := strconv.ParseUint(port, 10, 16); hasPort && err != nil {
+		return ""
 	}
-	return strings.ToLower(strings.Trim(host, "[]"))
+	return strings.ToLower(name)
 }
 
 func newSites(cfg Config, endpoints []access.Endpoint) (*sites, error) {
@@ -116,6 +122,10 @@ func newSite(cfg SiteConfig, endpoints []access.Endpoint) (*site, error) {
 		return nil, fmt.Errorf("no hosts")
 	}
 	s.Origin = "https://" + s.Hosts[0]
+	s.guardedQuery, s.guardedPath = access.GuardNames(s.Guard.Query), map[string]bool{}
+	for _, name := range s.Guard.Path {
+		s.guardedPath[access.FoldName(name)] = true
+	}
 	var err error
 	for _, text := range cfg.Public {
 		if s.public, err = appendPattern(s.public, text); err != nil {
@@ -136,12 +146,17 @@ func newSite(cfg SiteConfig, endpoints []access.Endpoint) (*site, error) {
 		}
 		s.odd = append(s.odd, oddPath{p, spellings(e.Allow)})
 	}
+	s.unlisted = resource{kind: access.OtherResource}
+	if cfg.MethodOverride {
+		s.unlisted.override = s.unlisted.overrides()
+	}
 	for _, rc := range cfg.Resources {
-		r, err := newResource(rc)
+		r, err := newResource(rc, cfg.MethodOverride)
 		if err != nil {
 			return nil, err
 		}
 		s.resources = append(s.resources, r)
+		s.guardedPlaces = append(s.guardedPlaces, guardedPlaces(r.item, s.guardedPath)...)
 	}
 	for i := range endpoints {
 		e := &endpoints[i]
@@ -175,38 +190,6 @@ func spellings(names []string) (set spelling) {
 		}
 	}
 	return set
-}
-
-func newResource(rc ResourceConfig) (resource, error) {
-	r := resource{kind: rc.Type, actions: rc.Actions}
-	path := rc.Path
-	switch {
-	case rc.JSONRPC != nil:
-		path = rc.JSONRPC.Path
-		r.jsonrpc = &access.JSONRPC{Methods: invert(rc.JSONRPC.Methods), Resources: rc.JSONRPC.Resources, ID: rc.JSONRPC.ID}
-	case rc.Form != nil:
-		path = rc.Form.Path
-		r.form = &access.FormAction{Parameter: rc.Form.Action, Actions: invert(rc.Form.Actions), ID: rc.Form.ID}
-	}
-	var err error
-	if r.item, err = parsePattern(path); err != nil {
-		return resource{}, err
-	}
-	if rc.JSONRPC == nil && rc.Form == nil {
-		r.collection, r.hasColl = r.item.collection()
-	}
-	return r, nil
-}
-
-// invert turns the file's "names by action" into "action by name".
-func invert(byAction map[string][]string) map[string]string {
-	byName := map[string]string{}
-	for action, names := range byAction {
-		for _, name := range names {
-			byName[name] = action
-		}
-	}
-	return byName
 }
 
 func guardOf(names []string) (g access.Guard) {

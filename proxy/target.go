@@ -107,8 +107,13 @@ func readPath(raw string) (path string, used spelling, refusal *access.Refusal) 
 	elements := strings.Split(path[1:], "/")
 	for i, element := range elements {
 		stem, _, _ := strings.Cut(element, ";") // "..;" is ".." to Tomcat and its kin
-		if stem == "." || stem == ".." || stem == "" && i < len(elements)-1 {
+		if stem == "" && i < len(elements)-1 {
 			return "", 0, ambiguous
+		}
+		for piece := range strings.SplitSeq(stem, "%2F") { // dots beside an encoded slash climb where it is decoded
+			if piece == "." || piece == ".." {
+				return "", 0, ambiguous
+			}
 		}
 		elements[i] = stem
 	}

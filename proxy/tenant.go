@@ -7,7 +7,10 @@ import (
 	"github.com/sallyport/sallyport/access"
 )
 
-var errNoTenant = errors.New("the identity has no tenant")
+var (
+	errNoTenant = errors.New("the identity has no tenant")
+	errNoSite   = errors.New("the site is not one of this plan")
+)
 
 // tenant takes the tenant from the identity and from nowhere else, and refuses a request whose
 // path or query names another one. The body's turn comes in the operation gate.
@@ -21,11 +24,15 @@ func (p *Plan) tenant(die access.Die) func(*access.Exchange) error {
 			return access.Refuse(http.StatusForbidden, "no_tenant", "Your account belongs to no organisation here.",
 				"Ask your administrator to add you to one.").Because(errNoTenant)
 		}
-		if err := guardQuery(ex, own); err != nil {
+		s := p.sites.of(ex.Site)
+		if s == nil { // closed: the site is not one of this plan, so its guards are unknown
+			return access.Unavailable("site_unavailable", errNoSite)
+		}
+		if err := s.guardQuery(ex, own); err != nil {
 			return err
 		}
 		if ex.Route.Class == access.App {
-			if err := p.guardPath(ex, own); err != nil {
+			if err := s.guardPath(ex, own); err != nil {
 				return err
 			}
 		}
@@ -34,57 +41,72 @@ func (p *Plan) tenant(die access.Die) func(*access.Exchange) error {
 	}
 }
 
-func guardQuery(ex *access.Exchange, own access.TenantID) error {
+// guardQuery wants the own tenant and nothing else under every guarded name: "tenant_id[$ne]=acme"
+// is an operator to some backends, so a name that goes on is refused whatever its value.
+func (s *site) guardQuery(ex *access.Exchange, own access.TenantID) error {
 	for _, pair := range ex.Target.Query {
-		if guarded(ex.Site.Guard.Query, pair.Name) && pair.Value != own.String() {
+		if hit, composite := s.guardedQuery.Find(pair.Name); hit != "" && (composite || pair.Value != own.String()) {
 			return tenantMismatch("query parameter")
 		}
 	}
 	return nil
 }
 
-func (p *Plan) guardPath(ex *access.Exchange, own access.TenantID) error {
+func (s *site) guardPath(ex *access.Exchange, own access.TenantID) error {
 	for _, param := range ex.Route.Params {
-		if guarded(ex.Site.Guard.Path, param.Name) && param.Value != own.String() {
+		if s.guardedPath[access.FoldName(param.Name)] && param.Value != own.String() {
 			return tenantMismatch("path")
 		}
 	}
-	s := p.sites.of(ex.Site)
-	if s == nil || !s.cfg.Tenant.PathElement {
+	elements := splitPath(ex.Target.Path)
+	if ex.Route.Pattern == "" {
+		for _, g := range s.guardedPlaces {
+			if g.names(elements, own) {
+				return tenantMismatch("path")
+			}
+		}
+	}
+	if !s.cfg.Tenant.PathElement {
 		return nil
 	}
 	want := own.String()
 	if name, ok := s.cfg.Tenant.PathNames[want]; ok {
 		want = name
 	}
-	if elements := splitPath(ex.Target.Path); len(elements) == 0 || elements[0] != want {
+	if len(elements) == 0 || elements[0] != want {
 		return tenantMismatch("path")
 	}
 	return nil
 }
 
-// guarded says whether a parameter's name is, to some backend, one of the guarded ones:
-// folded as a whole, or up to a '[' (PHP's tenant_id[] and tenant_id[x]).
-func guarded(names []string, name string) bool {
-	if len(names) == 0 {
-		return false
+// guardedPlace is where a guarded placeholder stands in a pattern: behind these elements. It holds
+// for every address below them, not just for those that the file lists.
+type guardedPlace struct{ before []string }
+
+// guardedPlaces finds the places of guarded placeholders that stand behind some text. One that
+// begins its pattern would claim every address, so it counts for its pattern alone.
+func guardedPlaces(p pattern, names map[string]bool) (places []guardedPlace) {
+	text := false
+	for i, e := range p.elements {
+		switch name, is := placeholder(e); {
+		case !is:
+			text = text || e != "*"
+		case text && names[access.FoldName(name)]:
+			places = append(places, guardedPlace{p.elements[:i]})
+		}
 	}
-	folded, stem := access.FoldName(name), access.FoldName(bracketStem(name))
-	for _, g := range names {
-		if g := access.FoldName(g); g == folded || g == stem {
+	return places
+}
+
+// names says whether a path names another tenant in this place.
+func (g guardedPlace) names(path []string, own access.TenantID) bool {
+	below := pattern{elements: g.before, rest: true}
+	for _, elements := range readings(path) {
+		if _, ok := below.resembles(elements); ok && len(elements) > len(g.before) && elements[len(g.before)] != own.String() {
 			return true
 		}
 	}
 	return false
-}
-
-func bracketStem(name string) string {
-	for i := range len(name) {
-		if name[i] == '[' {
-			return name[:i]
-		}
-	}
-	return name
 }
 
 func tenantMismatch(place string) error {
