@@ -18,12 +18,11 @@ func (b *bench) profiles(ctx context.Context, list []scenario, dir string, lengt
 	}
 	for _, s := range list {
 		for _, column := range columns()[1:] {
-			name, ok := s.columns[column]
-			if !ok {
+			if s.columns[column] == "" {
 				continue
 			}
-			t := b.targets[name]
-			j, err := b.warm(s, t, length+time.Second)
+			t := b.targets[s.columns[column]]
+			j, err := b.warm(s, column, length+time.Second)
 			if err != nil {
 				return err
 			}

@@ -45,17 +45,16 @@ func (b *bench) rounds(list []scenario, rounds int) ([]measured, error) {
 		b.progress("round %d of %d", round, rounds)
 		for i, s := range list {
 			for _, column := range columns() {
-				name, ok := s.columns[column]
-				if !ok {
+				if s.columns[column] == "" {
 					continue
 				}
 				length := b.cell
 				if round == 0 {
 					length /= 4
 				}
-				one, err := b.measure(s, b.targets[name], length)
+				one, err := b.measure(s, column, length)
 				if err != nil {
-					return nil, fmt.Errorf("%s, %s: %w", s.Title, name, err)
+					return nil, fmt.Errorf("%s, %s: %w", s.Title, column, err)
 				}
 				if round > 0 {
 					rows[i].Samples[column] = append(rows[i].Samples[column], one)
@@ -71,9 +70,10 @@ func (b *bench) rounds(list []scenario, rounds int) ([]measured, error) {
 	return rows, nil
 }
 
-// measure loads a target and gives the CPU time of its process per request.
-func (b *bench) measure(s scenario, t *target, length time.Duration) (sample, error) {
-	j, err := b.warm(s, t, length)
+// measure loads a column's target and gives the CPU time of its process per request.
+func (b *bench) measure(s scenario, column string, length time.Duration) (sample, error) {
+	t := b.targets[s.columns[column]]
+	j, err := b.warm(s, column, length)
 	if err != nil {
 		return sample{}, err
 	}
@@ -97,10 +97,11 @@ func (b *bench) measure(s scenario, t *target, length time.Duration) (sample, er
 }
 
 // warm opens the connections and makes the first requests.
-func (b *bench) warm(s scenario, t *target, length time.Duration) (job.Job, error) {
+func (b *bench) warm(s scenario, column string, length time.Duration) (job.Job, error) {
 	b.seed++
+	t := b.targets[s.columns[column]]
 	j := job.Job{Addr: t.addr, Roots: b.roots, HTTP2: s.http2, Kind: s.kind, Tenant: t.tenant, Cookie: t.cookie,
-		Connections: b.connections, Warm: length / 10, For: length, Seed: b.seed}
+		Connections: s.inFlight(column, b.connections), Warm: length / 10, For: length, Seed: b.seed}
 	var ready job.Ready
 	if err := b.load.tell(j); err != nil {
 		return j, err

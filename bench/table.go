@@ -59,7 +59,7 @@ func printTable(w io.Writer, c conditions, rows []measured) {
 	if !c.Pinned {
 		pinned = "not pinned to cores"
 	}
-	fmt.Fprintf(w, "%d requests in flight, %s per target and round; %s.\n\n", c.Connections, c.CellSeconds, pinned)
+	fmt.Fprintf(w, "%d requests in flight (%d audited ones, without the WAF), %s per target and round; %s.\n\n", c.Connections, c.Connections*moreDurable, c.CellSeconds, pinned)
 
 	lines := [][]string{{"", "floor, µs", "no WAF, µs", "no WAF ÷ floor", "full CRS, µs", "full CRS ÷ floor"}}
 	for _, m := range rows {

@@ -58,6 +58,7 @@ edge:
   https: "%[2]s"
   http: "off"
   ops: "%[3]s"
+  connections: {per_address: 20000}
   tls: {certificates: [{cert: "%[1]s/cert.pem", key: "%[1]s/key.pem"}]}
 store: {database: "sqlite:%[1]s/%[4]s/sallyport.db", master_key: "file:%[1]s/master.key"}
 proxy:
