@@ -26,7 +26,7 @@ func (p *Plan) tenant(die access.Die) func(*access.Exchange) error {
 		}
 		s := p.sites.of(ex.Site)
 		if s == nil { // closed: the site is not one of this plan, so its guards are unknown
-			return access.Unavailable("site_unavailable", errNoSite)
+			return access.Unavailable("no_backend", errNoSite)
 		}
 		if err := s.guardQuery(ex, own); err != nil {
 			return err
