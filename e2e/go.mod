@@ -2,12 +2,16 @@ module github.com/sallyport/sallyport/e2e
 
 go 1.26.8
 
+// npm puts its own tree below.
+ignore ./idp
+
 replace github.com/sallyport/sallyport => ../
 
 require (
 	github.com/letsencrypt/pebble/v2 v2.10.1
 	github.com/miekg/dns v1.1.73
 	github.com/sallyport/sallyport v0.0.0-00010101000000-000000000000
+	golang.org/x/net v0.62.0
 )
 
 require (
@@ -24,7 +28,6 @@ require (
 	go.uber.org/zap v1.28.0 // indirect
 	go.uber.org/zap/exp v0.3.0 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
-	golang.org/x/net v0.62.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 )
