@@ -53,5 +53,10 @@ func (a *answer) prepare() {
 		h.Set("Cache-Control", "private, no-store")
 		h.Del("Expires")
 	}
+	if !a.ex.Request.ProtoAtLeast(1, 1) {
+		// HTTP/1.0 has no chunked coding (RFC 9112, section 6.1). What a client sent as one must not be
+		// taken for its next request.
+		h["Connection"] = []string{"close"}
+	}
 	a.harden(a.ex, h)
 }

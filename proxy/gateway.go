@@ -114,10 +114,26 @@ func (p *Plan) walk(ex *access.Exchange) (err error) {
 		}
 		at = g.name
 		if err := g.pass(ex); err != nil {
-			return named(err, at)
+			return named(orGone(ex, err), at)
 		}
 	}
 	return nil
+}
+
+// orGone says that nobody was left to answer, where a gate could not answer because the client had
+// gone: that is no outage of ours, and must not look like one.
+func orGone(ex *access.Exchange, err error) error {
+	gone := ex.Request.Context().Err()
+	if gone == nil {
+		return err
+	}
+	refusal := (*access.Refusal)(nil)
+	if errors.As(err, &refusal) && refusal.Status != http.StatusServiceUnavailable || errors.As(err, new(*access.Answer)) {
+		return err
+	}
+	refusal = access.Refuse(statusClientGone, "client_gone", "The client closed the connection before the answer.", "").Because(err)
+	refusal.Counted = true
+	return refusal
 }
 
 // named makes any error a refusal that knows its gate. An error that is no refusal
