@@ -23,7 +23,7 @@ var homes = map[string][]string{
 	"go.uber.org/zap":                            {"edge"},
 	"go.yaml.in/yaml/v4":                         {"configs"},
 	"golang.org/x/crypto":                        {"authn", "edge"},
-	"golang.org/x/net":                           {"edge", "*"}, // tests speak HTTP/2 by hand
+	"golang.org/x/net":                           {"*"}, // tests speak HTTP/2 by hand
 	"golang.org/x/oauth2":                        {"authn/oidc"},
 	"golang.org/x/sync":                          {"*"},
 	"golang.org/x/time":                          {"ratelimit", "authn/oidc"},
