@@ -63,6 +63,9 @@ func GuardNames(names []string) GuardedNames {
 	return g
 }
 
+// Empty says that nothing is guarded.
+func (g GuardedNames) Empty() bool { return len(g.folded) == 0 }
+
 // Find says whether some backend reads a parameter of this name as a guarded one: in another
 // spelling ("Tenant-Id", PHP's " tenant.id"), as an element of another ("filter[tenant_id]",
 // "contact.tenant_id", Django's "contact__tenant_id"), or with more behind it ("tenant_id[$ne]",

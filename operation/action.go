@@ -43,7 +43,7 @@ func (j *judge) jsonRPC(rules *access.JSONRPC, text string) error {
 	var method *member
 	seen := map[string]bool{}
 	for i, m := range j.members {
-		folded := foldName(m.name)
+		folded := access.FoldName(m.name)
 		if m.escaped || seen[folded] || strings.ContainsFunc(m.name, func(r rune) bool { return r >= 0x7f || r <= ' ' }) {
 			return jsonRPCInvalid(j.ex, errors.New("a name at the top is escaped, ambiguous or not plain"))
 		}
@@ -170,7 +170,7 @@ var errSpelling = errors.New("a parameter of the operation is spelled in another
 // would not look for: a JSON member, a file, a field of a request other than POST.
 func (j *judge) parameter(name string) ([]string, error) {
 	var values []string
-	folded := foldName(name)
+	folded := access.FoldName(name)
 	take := func(given, text string, plain bool) error {
 		switch {
 		case !sameParameter(given, folded):
@@ -198,11 +198,11 @@ func (j *judge) parameter(name string) ([]string, error) {
 // to folded.
 func sameParameter(given, folded string) bool {
 	given = strings.TrimSpace(given)
-	if foldsTo(given, folded) {
+	if access.FoldName(given) == folded {
 		return true
 	}
 	head, _, bracket := strings.Cut(given, "[")
-	return bracket && foldsTo(head, folded)
+	return bracket && access.FoldName(head) == folded
 }
 
 // overrideField is how form-only clients ask frameworks for another verb (Rails, Laravel, Symfony).

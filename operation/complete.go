@@ -94,12 +94,14 @@ func (r *Reader) form(j *judge) error {
 		return err
 	}
 	// curl -d '{…}' says "form" by itself, and backends that read the body themselves see JSON.
-	if begins, _ := beginsLikeJSON(text); begins && len(j.guard.json) > 0 {
+	pair := j.field
+	if begins, _ := beginsLikeJSON(text); begins && !j.guard.json.Empty() {
 		if err := strictly(j, text); err != nil {
 			return err
 		}
+		pair = j.afterJSON()
 	}
-	err = splitForm(text, j.field)
+	err = splitForm(text, pair)
 	switch {
 	case errors.Is(err, errForm):
 		return bodyMalformed(j.ex, err)
@@ -107,6 +109,19 @@ func (r *Reader) form(j *judge) error {
 		return bodyTooComplex(j.ex, err)
 	}
 	return err
+}
+
+// afterJSON judges the fields of a form that is a JSON document as well. The name of the first
+// is the document's beginning: judged already, and as a name it means nothing to anybody.
+func (j *judge) afterJSON() func(name, text string) error {
+	first := true
+	return func(name, text string) error {
+		if first {
+			first = false
+			return j.keepField(name, text)
+		}
+		return j.field(name, text)
+	}
 }
 
 // strictly guards a text that must be JSON since it begins so.
@@ -150,7 +165,7 @@ func badMultipart(ex *access.Exchange, err error) error {
 
 // isData says that a part is not a file although it has a file name: scripts that send a JSON
 // part give it one ("blob"), and frameworks bind it like a body.
-func (j *judge) isData(p part) bool { return isJSON(p.mediaType) && len(j.guard.json) > 0 }
+func (j *judge) isData(p part) bool { return isJSON(p.mediaType) && !j.guard.json.Empty() }
 
 func (j *judge) beginPart(p part) (keep bool, err error) {
 	if p.file || j.isData(p) {
@@ -170,12 +185,12 @@ func (j *judge) part(p part, text string) error {
 // disguised looks at a body of another type: JSON that calls itself text is judged as
 // JSON; whatever begins like it and does not parse is refused where JSON is guarded.
 func (r *Reader) disguised(j *judge, media mediaType) error {
-	guarded := len(j.guard.json)+len(j.guard.form) > 0
+	guarded := !j.guard.json.Empty() || !j.guard.form.Empty()
 	if guarded && strings.HasPrefix(media.essence, "multipart/") {
 		return typeUnsupported(j.ex, errors.New("a multipart type that cannot be judged"))
 	}
 	begins, err := bodyBeginsLikeJSON(j.ex.Body.Open)
-	if err != nil || !begins || len(j.guard.json) == 0 && j.ex.Body.Size > r.judged {
+	if err != nil || !begins || j.guard.json.Empty() && j.ex.Body.Size > r.judged {
 		return err
 	}
 	text, err := r.text(j)
@@ -183,7 +198,7 @@ func (r *Reader) disguised(j *judge, media mediaType) error {
 		return err
 	}
 	err = j.document(text, "")
-	if len(j.guard.json) == 0 {
+	if j.guard.json.Empty() {
 		if refusal, ok := errors.AsType[*access.Refusal](err); ok && refusal.Status < 500 {
 			j.values, j.members = nil, nil // not JSON after all, and nothing to guard
 			return nil

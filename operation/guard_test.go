@@ -24,6 +24,11 @@ func TestTheTenantGuardOverJSON(t *testing.T) {
 		{"another separator", `{"tenant-id":"globex","x":1}`, "403 tenant_mismatch"},
 		{"a long s is s to some", "{\"ten\u0131\":1,\"tenant_\u0131d\":\"globex\"}", "403 tenant_mismatch"},
 		{"a dotted name", `{"$set":{"contact.tenant_id":"globex"}}`, "403 tenant_mismatch"},
+		{"Django's double underscore", `{"contact__tenant_id":"globex"}`, "403 tenant_mismatch"},
+		{"another separator before it", `{"contact:tenant_id":"globex"}`, "403 tenant_mismatch"},
+		{"space around the name", `{" tenant_id ":"globex"}`, "403 tenant_mismatch"},
+		{"a lookup of the own tenant", `{"tenant_id__in":"acme"}`, "403 tenant_mismatch"},
+		{"an operator behind the own tenant", `{"tenant_id!":"acme"}`, "403 tenant_mismatch"},
 		{"another case of the tenant", `{"tenant_id":"ACME"}`, "403 tenant_mismatch"},
 		{"space around the tenant", `{"tenant_id":"acme "}`, "403 tenant_mismatch"},
 		{"an empty text", `{"tenant_id":""}`, "403 tenant_mismatch"},
@@ -88,6 +93,8 @@ func TestJSONInDisguiseIsGuardedAsJSON(t *testing.T) {
 	if err := pass(r, ex); err != nil || ex.Body.Values != nil {
 		t.Errorf("a text on a site without guards: %v, %v", ex.Body.Values, err)
 	}
+	ex = exchange(t, typeForm, strings.NewReader(`{"a":"&tenant_id=globex&"}`))
+	wantVerdict(t, "a form within a document", pass(r, ex), "403 tenant_mismatch")
 	ex = exchange(t, "multipart/mixed; boundary=x", strings.NewReader("--x--\r\n"))
 	ex.Route.Body.Types = append(ex.Route.Body.Types, "multipart/mixed")
 	wantVerdict(t, "a multipart type that cannot be judged", pass(r, ex), "415 media_type_unsupported")
@@ -111,6 +118,10 @@ func TestTheTenantGuardOverFormFields(t *testing.T) {
 		{"an element", "contact[tenant_id]", "globex", "403 tenant_mismatch"},
 		{"an element of an element", "a[b][ tenant_id ][]", "globex", "403 tenant_mismatch"},
 		{"a dotted name", "contact.tenant_id", "globex", "403 tenant_mismatch"},
+		{"Django's double underscore", "contact__tenant_id", "globex", "403 tenant_mismatch"},
+		{"a lookup of the own tenant", "tenant_id__in", "acme", "403 tenant_mismatch"},
+		{"a negation of the own tenant", "tenant_id!", "acme", "403 tenant_mismatch"},
+		{"an invisible character behind it", "tenant_id\u200b", "acme", "403 tenant_mismatch"},
 		{"JSON in a field", "data", `{"tenant_id":"globex"}`, "403 tenant_mismatch"},
 		{"JSON in a field, after a mark", "data", "\ufeff" + `{"tenant_id":"globex"}`, "403 tenant_mismatch"},
 		{"JSON in a field, ambiguous", "data", `{"a":1,"a":{"tenant_id":"globex"}}`, "400 body_malformed"},

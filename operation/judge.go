@@ -55,6 +55,11 @@ func (j *judge) field(name, text string) error {
 	if err := j.guard.field(name, text); err != nil {
 		return tenantMismatch(j.ex, err)
 	}
+	return j.keepField(name, text)
+}
+
+// keepField keeps a field whose name was judged, and judges what its text may hide.
+func (j *judge) keepField(name, text string) error {
 	if err := j.hidden(text); err != nil {
 		return err
 	}
@@ -64,7 +69,7 @@ func (j *judge) field(name, text string) error {
 
 // file judges the name of a file part.
 func (j *judge) file(name string) error {
-	if hit, _ := j.guard.guardsField(name); hit != "" {
+	if hit, _ := j.guard.form.Find(name); hit != "" {
 		return tenantMismatch(j.ex, errTenantFile)
 	}
 	j.members = append(j.members, member{name: name})
@@ -74,7 +79,7 @@ func (j *judge) file(name string) error {
 // hidden judges a field whose content is a JSON document, as some APIs have it. Free text
 // that only begins like one passes; what some reader would accept and ours does not is refused.
 func (j *judge) hidden(text string) error {
-	if begins, _ := beginsLikeJSON(text); !begins || len(j.guard.json) == 0 {
+	if begins, _ := beginsLikeJSON(text); !begins || j.guard.json.Empty() {
 		return nil
 	}
 	text = strings.TrimLeft(text, notContent)

@@ -37,17 +37,17 @@ func (r *Reader) tryStream(ex *access.Exchange, body *spooled, src io.Reader, me
 // guards JSON is spooled and judged whole.
 func (r *Reader) streamOpaque(ex *access.Exchange, body *spooled, src io.Reader, size int64) (bool, io.Reader, error) {
 	g := newGuard(ex)
-	if len(g.json)+len(g.form) > 0 && strings.HasPrefix(ex.Body.MediaType, "multipart/") {
+	if (!g.json.Empty() || !g.form.Empty()) && strings.HasPrefix(ex.Body.MediaType, "multipart/") {
 		return false, src, nil // Complete refuses it
 	}
 	var head []byte
-	if len(g.json) > 0 {
+	if !g.json.Empty() {
 		if err := body.memory.grow(streamPiece); err != nil {
 			return false, nil, err
 		}
 		head = make([]byte, 0, streamPiece)
 	}
-	for len(g.json) > 0 {
+	for !g.json.Empty() {
 		n, err := src.Read(head[len(head):cap(head)])
 		head = head[:len(head)+n]
 		begins, undecided := beginsLikeJSON(head)
@@ -202,7 +202,7 @@ func (s *multipartStream) beginLate(p part) (keep bool, err error) {
 	if s.judge == nil {
 		return false, errors.New("operation: a stream was opened before it was judged")
 	}
-	if hit, _ := s.judge.guard.guardsField(p.name); hit != "" {
+	if hit, _ := s.judge.guard.form.Find(p.name); hit != "" {
 		return false, tenantMismatch(s.ex, errTenantFile)
 	}
 	if s.judge.namesOperation(p.name) {
@@ -272,7 +272,7 @@ func (j *judge) namesOperation(name string) bool {
 		names = append(names, op.Form.Parameter, op.Form.ID)
 	}
 	for _, n := range names {
-		if n != "" && sameParameter(name, foldName(n)) {
+		if n != "" && sameParameter(name, access.FoldName(n)) {
 			return true
 		}
 	}
