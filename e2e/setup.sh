@@ -68,4 +68,20 @@ if [ "$(cat "$cache/pocketbase.done" 2>/dev/null || true)" != "$wanted" ] || [ !
 else
   say "PocketBase: built"
 fi
+# --- A Tryton database with its modules, to be copied by the tests ------------------
+wanted="$(dpkg-query -W -f='${Package}=${Version} ' tryton-server tryton-modules-party tryton-modules-sale-opportunity)"
+if [ "$(cat "$cache/tryton.done" 2>/dev/null || true)" != "$wanted" ] || [ ! -s "$cache/tryton/template.sqlite" ]; then
+  say "making a Tryton database"
+  rm -rf "$cache/tryton"
+  mkdir -p "$cache/tryton"
+  printf '[database]\nuri = sqlite://\npath = %s\n' "$cache/tryton" >"$cache/tryton/trytond.conf"
+  printf 'the-admins-own-password' >"$cache/tryton/password"
+  : >"$cache/tryton/template.sqlite" # or it "does not exist"
+  TRYTONPASSFILE="$cache/tryton/password" trytond-admin -c "$cache/tryton/trytond.conf" -d template --email admin@tryton.test \
+    -u ir res party company sale_opportunity --activate-dependencies >"$cache/tryton/log" 2>&1 ||
+    { tail -n 20 "$cache/tryton/log" >&2; fail "trytond-admin failed"; }
+  echo "$wanted" >"$cache/tryton.done"
+else
+  say "Tryton database: made"
+fi
 say "ready"
