@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,6 +42,9 @@ type wired struct {
 	file string
 	// staleCookie is for tests that must ask again with a session from before something broke.
 	staleCookie string
+	// script, when set, answers in place of the backend.
+	script atomic.Pointer[http.HandlerFunc]
+	logged *lockedBuffer
 
 	mu   sync.Mutex
 	seen []seen
@@ -107,9 +111,9 @@ func newWired(t testing.TB, change func(text string) string) *wired {
 	if err != nil {
 		t.Fatal(err)
 	}
-	logged := &lockedBuffer{}
+	g.logged = &lockedBuffer{}
 	ctx, stop := context.WithCancel(context.Background())
-	if g.Runtime, err = newRuntime(ctx, loaded, logged); err != nil {
+	if g.Runtime, err = newRuntime(ctx, loaded, g.logged); err != nil {
 		stop()
 		t.Fatal(err)
 	}
@@ -121,7 +125,7 @@ func newWired(t testing.TB, change func(text string) string) *wired {
 			t.Errorf("the gateway ended with %v", err)
 		}
 		if t.Failed() {
-			t.Logf("log:\n%s", logged)
+			t.Logf("log:\n%s", g.logged)
 		}
 	})
 	<-g.edge.Ready()
@@ -153,6 +157,10 @@ func (l *lockedBuffer) String() string {
 }
 
 func (g *wired) backend(w http.ResponseWriter, r *http.Request) {
+	if script := g.script.Load(); script != nil {
+		(*script)(w, r)
+		return
+	}
 	body, _ := io.ReadAll(r.Body)
 	got := seen{r.Method, r.RequestURI, r.Header.Clone(), string(body), r.Trailer}
 	got.Header.Set("Host", r.Host)
