@@ -89,7 +89,7 @@ func (h head) feed(tx *transaction, l Limits) error {
 	tx.AddRequestHeader("Host", h.host)
 	for name, values := range h.header {
 		if name == "Cookie" {
-			feedCookies(tx, values)
+			feedCookies(tx, withoutSeals(values))
 			continue
 		}
 		for _, v := range values {
