@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"fmt"
-	"maps"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -191,46 +190,6 @@ func checkUpstream(path, text string, problem, warn report) {
 func loopbackName(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && addr.IsLoopback()
-}
-
-func (c SiteConfig) checkTenant(problem, warn report) {
-	if c.Tenant.Header != "" && !validToken(c.Tenant.Header) {
-		problem("tenant.header", "not a header name", "such as X-Tenant-ID")
-	}
-	for i, full := range c.Tenant.Guard {
-		place, name, ok := strings.Cut(full, ".")
-		if !ok || name == "" || !slices.Contains([]string{"path", "query", "form", "json"}, place) {
-			problem(fmt.Sprintf("tenant.guard[%d]", i), "not a place and name", "path.NAME, query.NAME, form.NAME or json.NAME, such as query.tenant_id")
-		}
-	}
-	guard := guardOf(c.Tenant.Guard)
-	for _, name := range guard.Path {
-		if !c.hasPlaceholder(name) {
-			warn("tenant.guard", fmt.Sprintf("no resource's path has the placeholder {%s}, so path.%s guards nothing", name, name), "list a resource such as /t/{"+name+"}/records/{id}")
-		}
-	}
-	c.checkPathNames(problem)
-	if guard.Empty() && !c.Tenant.PathElement && len(c.Tenant.Upstreams) == 0 {
-		warn("tenant.guard", "no place is guarded where a client could name another tenant", "list the parameters that the application takes a tenant from")
-	}
-}
-
-// checkPathNames refuses an element that stands for two tenants: one would reach the other's.
-func (c SiteConfig) checkPathNames(problem report) {
-	taken := map[string]string{}
-	for _, tenant := range slices.Sorted(maps.Keys(c.Tenant.PathNames)) {
-		at, element := "tenant.path_names."+tenant, c.Tenant.PathNames[tenant]
-		if _, err := access.ParseTenantID(tenant); err != nil {
-			problem(at, err.Error(), "use the tenant's id from directory.tenants")
-		}
-		if element == "" || strings.Contains(element, "/") {
-			problem(at, fmt.Sprintf("%q is not one path element", element), "such as the name of the tenant's database")
-		}
-		if other, ok := taken[element]; ok {
-			problem(at, fmt.Sprintf("the element %q stands for tenant %s too", element, other), "give each tenant an element of its own")
-		}
-		taken[element] = tenant
-	}
 }
 
 func (c SiteConfig) checkBodies(problem report) {

@@ -244,6 +244,11 @@ func TestCheckRefusesWhatCouldBeReadTwoWays(t *testing.T) {
 		{"one path element for two tenants", func(s *SiteConfig) { s.Tenant.PathNames = map[string]string{"acme": "db", "globex": "db"} }, "tenant.path_names.globex"},
 		{"a path element of two", func(s *SiteConfig) { s.Tenant.PathNames = map[string]string{"acme": "a/b"} }, "tenant.path_names.acme"},
 		{"a guard of a placeholder that is nowhere", func(s *SiteConfig) { s.Tenant.Guard = []string{"path.org"} }, "warning tenant.guard"},
+		{"one header for tenant and user", func(s *SiteConfig) { s.Tenant.Header = "x_user.id" }, "headers.user_id"},
+		{"the host as the tenant's header", func(s *SiteConfig) { s.Tenant.Header = "Host" }, "tenant.header"},
+		{"the body's length as the roles' header", func(s *SiteConfig) { s.Headers.Roles = "Content_Length" }, "headers.roles"},
+		{"a header of two lines", func(s *SiteConfig) { s.Headers.Email = "X-A\r\nX-B" }, "headers.email"},
+		{"a protected name that is none", func(s *SiteConfig) { s.Headers.Protect = []string{"X-A", "a b"} }, "headers.protect[1]"},
 		{"nothing wrong", func(s *SiteConfig) {
 			s.Tenant.Guard = []string{"path.org"}
 			s.Resources = []ResourceConfig{{Type: "a", Path: "/o/{Org}/{id}"}}
