@@ -2,16 +2,22 @@ package configs
 
 import (
 	"encoding"
+	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/sallyport/sallyport/proxy"
 	"github.com/sallyport/sallyport/secret"
 	"github.com/sallyport/sallyport/units"
+	"go.yaml.in/yaml/v4"
 )
 
 var update = flag.Bool("update", false, "write docs/reference/configuration.md anew")
@@ -178,4 +184,84 @@ func plural(kind string) string {
 		return "lists of " + strings.TrimPrefix(kind, "list of ")
 	}
 	return kind + "s"
+}
+
+// smallest is a file that lacks nothing; the examples of the documentation stand in it.
+const smallest = `
+edge: {tls: {local_ca: true}}
+store: {master_key: "env:KEY"}
+proxy: {sites: [{name: app, hosts: [app.example.com], upstreams: ["http://127.0.0.1:8080"]}]}
+authn: {oidc: [{name: acme, tenant: acme, issuer: "https://login.example.com", client_id: c, roles: {default: viewer}}]}
+directory: {tenants: [{id: acme}, {id: globex}]}
+`
+
+// Every YAML block of the documentation is whole top-level keys, and loads.
+func TestTheDocumentationsExamplesLoad(t *testing.T) {
+	blocks := 0
+	for _, folder := range []string{"../docs/*/*.md", "../*.md"} {
+		files, err := filepath.Glob(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, block := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
+				blocks++
+				loadExample(t, file, block[1])
+			}
+		}
+	}
+	if blocks < 8 {
+		t.Errorf("only %d examples found: the test does not see them", blocks)
+	}
+}
+
+func loadExample(t *testing.T, file, block string) {
+	t.Helper()
+	whole, part := map[string]any{}, map[string]any{}
+	if err := errors.Join(yaml.Unmarshal([]byte(smallest), &whole), yaml.Unmarshal([]byte(block), &part)); err != nil {
+		t.Errorf("%s: %v\n%s", file, err, block)
+		return
+	}
+	for key, value := range part {
+		section, ok := value.(map[string]any)
+		if base, both := whole[key].(map[string]any); ok && both {
+			maps.Copy(base, section) // one level down: edge without tls keeps the smallest's
+			continue
+		}
+		whole[key] = value
+	}
+	text, err := yaml.Marshal(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Parse(file, text); err != nil {
+		t.Errorf("%s has an example that does not load:\n%s\n%v", file, block, err)
+	}
+}
+
+func TestTheReferenceHasTheGatesInTheirOrder(t *testing.T) {
+	const file = "../docs/reference/command-line.md"
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rest := string(text)
+	for i, gate := range proxy.Corridor() {
+		row := regexp.MustCompile(fmt.Sprintf(`(?m)^%d +%s +%s +%s +%s$`, i+1, gate.Name, gate.On, gate.When, regexp.QuoteMeta(gate.Why)))
+		at := row.FindStringIndex(rest)
+		if at == nil {
+			t.Fatalf("%s has no line, or not in this place, for gate %d %s (%s; %s): %s", file, i+1, gate.Name, gate.On, gate.When, gate.Why)
+		}
+		rest = rest[at[1]:]
+	}
+}
+
+func TestTheContainersConfigurationLoads(t *testing.T) {
+	if _, err := Load("../deploy/docker/config/sallyport.yaml"); err != nil {
+		t.Error(err)
+	}
 }
