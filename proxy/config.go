@@ -147,7 +147,7 @@ type UpstreamConfig struct {
 
 // ResponseConfig is what we add to answers.
 type ResponseConfig struct {
-	HSTS     units.Span `yaml:"hsts" doc:"Strict-Transport-Security max-age. Default 365d; 0s sends none."`
+	HSTS     units.Span `yaml:"hsts" doc:"Strict-Transport-Security max-age. Default 365d."`
 	Frame    string     `yaml:"frame" doc:"sameorigin (default), deny or off: X-Frame-Options where the application sends none."`
 	Referrer string     `yaml:"referrer" doc:"Referrer-Policy where the application sends none. Default same-origin."`
 }
