@@ -56,6 +56,12 @@ func (g *passage) clean(h http.Header) {
 			h[name] = []string{g.publicAddress(values[0])}
 		}
 	}
+	if values := h["Refresh"]; len(values) > 0 {
+		h["Refresh"] = []string{g.publicRefresh(values[0])}
+	}
+	if values := h["Strict-Transport-Security"]; len(values) > 0 && !keepsTransport(values[0]) {
+		delete(h, "Strict-Transport-Security") // ours takes its place
+	}
 	if lines := h["Set-Cookie"]; len(lines) > 0 {
 		if kept := g.at.cookies.toBrowser(g, lines); len(kept) > 0 {
 			h["Set-Cookie"] = kept
@@ -102,7 +108,7 @@ func (g *passage) publicAddress(text string) string {
 		return text
 	}
 	o := originOf(u, g.target.url.Scheme)
-	public := strings.EqualFold(u.Host, g.ex.Request.Host) && o.scheme == "http"
+	public := o.scheme == "http" && g.publicHost(o)
 	for _, internal := range g.at.origins {
 		public = public || o == internal
 	}
@@ -114,6 +120,43 @@ func (g *passage) publicAddress(text string) string {
 		return "https://" + g.ex.Request.Host + rest[i:]
 	}
 	return "https://" + g.ex.Request.Host
+}
+
+// publicHost says whether a cleartext address has our own host: by the port that the client used,
+// or by the one that an application names which believes itself to be without TLS.
+func (g *passage) publicHost(o origin) bool {
+	own := url.URL{Host: g.ex.Request.Host}
+	return strings.EqualFold(own.Hostname(), o.host) && (o.port == "80" || o.port == own.Port())
+}
+
+// publicRefresh does the same for the address in a Refresh header ("5; url=…"), which browsers
+// follow like a Location (HTML, section 7.4.6: shared declarative refresh steps).
+func (g *passage) publicRefresh(text string) string {
+	i := strings.Index(strings.ToLower(text), "http")
+	if j := strings.Index(text, "//"); i < 0 || j >= 0 && j < i {
+		i = j
+	}
+	if i < 0 {
+		return text
+	}
+	end := len(text)
+	if quote := strings.IndexAny(text[i:], `"'`); quote >= 0 {
+		end = i + quote
+	}
+	return text[:i] + g.publicAddress(text[i:end]) + text[end:]
+}
+
+// keepsTransport says whether a Strict-Transport-Security keeps browsers to TLS. An application
+// that believes itself to be without it says max-age=0, which would undo ours (RFC 6797, section 6.1.1).
+func keepsTransport(value string) bool {
+	for part := range strings.SplitSeq(value, ";") {
+		name, age, _ := strings.Cut(part, "=")
+		if strings.EqualFold(strings.Trim(name, " \t"), "max-age") {
+			seconds, err := strconv.ParseInt(strings.Trim(age, " \t\""), 10, 64)
+			return err == nil && seconds > 0
+		}
+	}
+	return false
 }
 
 // Header implements http.ResponseWriter. Once the answer has begun it gives a map that nobody
