@@ -21,15 +21,6 @@ type Classes uint8
 // is located.
 const AnyClass Classes = 0xff
 
-// Of makes a set.
-func Of(classes ...Class) Classes {
-	var set Classes
-	for _, c := range classes {
-		set |= Classes(c)
-	}
-	return set
-}
-
 // Has says whether the class is in the set; NoClass is in AnyClass only.
 func (s Classes) Has(c Class) bool { return s == AnyClass || s&Classes(c) != 0 }
 

@@ -23,20 +23,27 @@ func clientAddr(die access.Die, trusted []netip.Prefix) func(*access.Exchange) e
 	return func(ex *access.Exchange) error {
 		peer, err := netip.ParseAddrPort(ex.Request.RemoteAddr)
 		if err != nil {
-			return access.Refuse(http.StatusBadRequest, "client_address", "The address of the caller is unknown.", "").Because(err)
+			return unknownCaller("The address of the caller is unknown.", "", err)
 		}
 		peer = netip.AddrPortFrom(plainAddr(peer.Addr()), peer.Port())
 		addr := peer.Addr()
 		if isTrusted(trusted, addr) {
 			if addr, err = forwarded(trusted, addr, ex.Request.Header["X-Forwarded-For"]); err != nil {
-				return access.Refuse(http.StatusBadRequest, "client_address",
-					"A proxy in front of the gateway sent an X-Forwarded-For header that is not a list of addresses.", "Tell your administrator the request id.").Because(err)
+				return unknownCaller("A proxy in front of the gateway sent an X-Forwarded-For header that is not a list of addresses.",
+					"Tell your administrator the request id.", err)
 			}
 		}
 		ex.Client = access.Client{Addr: addr, Peer: peer}
 		die.Press(ex)
 		return nil
 	}
+}
+
+// unknownCaller is counted, not audited one by one: it comes before any limit by address.
+func unknownCaller(detail, remedy string, why error) *access.Refusal {
+	refusal := access.Refuse(http.StatusBadRequest, "client_address", detail, remedy).Because(why)
+	refusal.Counted = true
+	return refusal
 }
 
 // forwarded walks the list from its right end, where our own proxies append.

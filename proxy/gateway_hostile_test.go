@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/netip"
 	"testing"
 
 	"github.com/sallyport/sallyport/access"
@@ -34,6 +35,40 @@ func TestAGateThatCannotAnswerAClientWhoHasGoneIsNoOutage(t *testing.T) {
 		}
 		if w := h.do(r); w.Code != c.status || h.hits.Load() != 0 {
 			t.Errorf("%s: %d, want %d", c.name, w.Code, c.status)
+		}
+	}
+}
+
+// TestStrangersCannotFillTheJournal: whatever a stranger is refused for before anybody is known is
+// counted, or each probe would be a record.
+func TestStrangersCannotFillTheJournal(t *testing.T) {
+	for name, change := range map[string]func(*http.Request){
+		"no address":          func(r *http.Request) { r.RemoteAddr = "?" },
+		"a bad forwarder":     func(r *http.Request) { r.RemoteAddr = "10.0.0.1:1"; r.Header.Set("X-Forwarded-For", "x") },
+		"an odd method":       func(r *http.Request) { r.Method = "BREW" },
+		"an upgrade":          func(r *http.Request) { r.Header.Set("Upgrade", "h2c") },
+		"a WebSocket":         func(r *http.Request) { r.Header.Set("Upgrade", "websocket") },
+		"a method override":   func(r *http.Request) { r.Header.Set("X-Http-Method-Override", "PUT") },
+		"one in the query":    func(r *http.Request) { r.RequestURI = "/x?_method=PUT" },
+		"an ambiguous path":   func(r *http.Request) { r.RequestURI = "/a//b" },
+		"a bad query":         func(r *http.Request) { r.RequestURI = "/a?%" },
+		"a long target":       func(r *http.Request) { r.RequestURI = "/" + string(make([]byte, 20_000)) },
+		"a tenant twice":      func(r *http.Request) { r.RequestURI = "/a?tenant_id=a&tenant_id=b" },
+		"an action twice":     func(r *http.Request) { r.RequestURI = "/deals/card.php?action=a&action=b" },
+		"another host":        func(r *http.Request) { r.Host = "evil.test" },
+		"a page that is none": func(r *http.Request) { r.RequestURI = "/.sallyport/x" },
+		"a page's method":     func(r *http.Request) { r.RequestURI, r.Method = "/.sallyport/login", "PUT" },
+		"a preflight": func(r *http.Request) {
+			r.Method = "OPTIONS"
+			r.Header.Set("Origin", "https://evil.test")
+			r.Header.Set("Access-Control-Request-Method", "PUT")
+		},
+	} {
+		h := newHouse(t, func(_ *Config, r *Rooms) { r.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} })
+		r := request("GET", "/api/contacts", "")
+		change(r)
+		if w := h.do(r); w.Code < 400 || w.Code > 499 || len(h.audit.refused) != 1 || !h.audit.refused[0].Counted {
+			t.Errorf("%s: %d, %v", name, w.Code, h.audit.refused)
 		}
 	}
 }

@@ -58,7 +58,9 @@ func (s *site) route(ex *access.Exchange) error {
 		return s.routeOwn(ex)
 	}
 	if ex.Upgrade() && s.cfg.WebSocket != "opaque" {
-		return access.Refuse(http.StatusForbidden, "websocket_off", "This site does not use WebSockets.", "")
+		refusal := access.Refuse(http.StatusForbidden, "websocket_off", "This site does not use WebSockets.", "")
+		refusal.Counted = true
+		return refusal
 	}
 	if reads(ex.Request.Method) && !ex.Upgrade() && !s.namesTenant(ex) {
 		for i := range s.public {
