@@ -333,3 +333,77 @@ func TestHTTP2IsReadInOneWay(t *testing.T) {
 		})
 	}
 }
+
+// TestNobodyIsAskedForABodyThatIsRefused: "100 Continue" comes when the gateway begins to read, and
+// not for a head that is refused (RFC 9110, section 10.1.1).
+func TestNobodyIsAskedForABodyThatIsRefused(t *testing.T) {
+	g := newWired(t, nil)
+	alice := "Cookie: " + g.login(t, "crm", "acme", "alice", "member") + "\r\n" + browser + "\r\n"
+	for _, c := range []struct {
+		name, head string
+		first      int
+	}{
+		{"a stranger", "POST /api/contacts HTTP/1.1\r\nHost: crm.test\r\nContent-Type: application/json\r\n", 401},
+		{"another site", "POST /api/contacts HTTP/1.1\r\nHost: crm.test\r\nContent-Type: application/json\r\n" + strings.Replace(alice, "same-origin", "cross-site", 1), 403},
+		{"another tenant", "POST /api/contacts?tenant_id=globex HTTP/1.1\r\nHost: crm.test\r\nContent-Type: application/json\r\n" + alice, 403},
+		{"another type", "POST /api/contacts HTTP/1.1\r\nHost: crm.test\r\nContent-Type: text/xml\r\n" + alice, 415},
+		{"an expectation that is none", "POST /api/contacts HTTP/1.1\r\nHost: crm.test\r\nExpect: 200-ok\r\n" + alice, 417},
+		{"somebody who may", "POST /api/contacts HTTP/1.1\r\nHost: crm.test\r\nContent-Type: application/json\r\n" + alice, 100},
+	} {
+		head := c.head
+		if !strings.Contains(head, "Expect") {
+			head += "Expect: 100-continue\r\n"
+		}
+		conn, err := tls.Dial("tcp", g.addr, &tls.Config{ServerName: "crm.test", RootCAs: g.ca, NextProtos: []string{"http/1.1"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.SetDeadline(time.Now().Add(20 * time.Second))
+		io.WriteString(conn, head+"Content-Length: 2\r\n\r\n")
+		in := bufio.NewReader(conn)
+		line, err := in.ReadString('\n')
+		if !strings.HasPrefix(line, fmt.Sprintf("HTTP/1.1 %d ", c.first)) {
+			t.Errorf("%s: %q %v", c.name, line, err)
+		}
+		if c.first == 100 {
+			io.WriteString(conn, "{}")
+			in.ReadString('\n') // the empty line behind 100
+			if line, err = in.ReadString('\n'); !strings.HasPrefix(line, "HTTP/1.1 200 ") {
+				t.Errorf("%s, then: %q %v", c.name, line, err)
+			}
+		}
+		conn.Close()
+		if got := g.took(); (len(got) == 1) != (c.first == 100) || len(got) == 1 && got[0].Header.Get("Expect") != "" {
+			t.Errorf("%s: the backend saw %+v", c.name, got)
+		}
+	}
+}
+
+// TestTrailersOfHTTP2StayHere: they come after every decision.
+func TestTrailersOfHTTP2StayHere(t *testing.T) {
+	g := newWired(t, nil)
+	conn, err := tls.Dial("tcp", g.addr, &tls.Config{ServerName: "crm.test", RootCAs: g.ca, NextProtos: []string{"h2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	tr := &http2.Transport{}
+	c, err := tr.NewClientConn(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), "POST", "https://crm.test/api/contacts", io.NopCloser(strings.NewReader("{}")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header = http.Header{"Cookie": {g.login(t, "crm", "acme", "alice", "member")}, "Sec-Fetch-Site": {"same-origin"}, "Content-Type": {"application/json"}}
+	r.Trailer = http.Header{"X-Tenant-Id": {"globex"}, "X-Other": {"x"}}
+	resp, err := c.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if got := g.took(); resp.StatusCode != 200 || len(got) != 1 || len(got[0].Trailer) != 0 || got[0].Header.Get("Trailer") != "" || got[0].Header.Get("X-Tenant-Id") != "acme" {
+		t.Errorf("%d, the backend saw %+v", resp.StatusCode, got)
+	}
+}
