@@ -263,3 +263,34 @@ func TestCheckRefusesWhatCouldBeReadTwoWays(t *testing.T) {
 		}
 	}
 }
+
+// FuzzResembles: however somebody spells an address in ways that a lenient backend ignores, it keeps its rules.
+func FuzzResembles(f *testing.F) {
+	for _, seed := range []string{"", "/", ".json", ".", "::$DATA", "/x", "%20"} {
+		f.Add(seed, uint64(0))
+		f.Add(seed, ^uint64(0))
+	}
+	h := newHouse(f, func(cfg *Config, _ *Rooms) {
+		cfg.Sites[0].Resources = []ResourceConfig{{Type: "invoice", Path: "/billing/**"}, {Type: "deal", Form: &FormConfig{Path: "/deals/card.php", Action: "action"}}}
+	})
+	f.Fuzz(func(t *testing.T, tail string, upper uint64) {
+		for path, kind := range map[string]string{"/billing": "invoice", "/index.php/billing": "invoice", "/deals/card.php": "deal"} {
+			spelled := []byte(path)
+			for i, c := range spelled {
+				if upper>>(i%64)&1 == 1 && 'a' <= c && c <= 'z' {
+					spelled[i] = c - 'a' + 'A'
+				}
+			}
+			separated := tail == "" || strings.ContainsAny(tail[:1], "/.:?")
+			ex, err := located(h, request("GET", "/", "")) // a sound request, whose target is changed
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := ex.Request
+			r.RequestURI = string(spelled) + tail
+			if ex, err = located(h, r); err == nil && separated && ex.Route.Resource != kind && ex.Route.Class == access.App {
+				t.Fatalf("%q is %s, want %s", r.RequestURI, ex.Route.Resource, kind)
+			}
+		}
+	})
+}
