@@ -61,8 +61,13 @@ func Parse(name string, text []byte) (*Loaded, error) {
 	if problems := r.findings.Problems(); len(problems) > 0 {
 		return nil, problems
 	}
+	return &Loaded{Tree: tree.withDefaults(), Hash: Hash(text), Warnings: r.findings.Warnings()}, nil
+}
+
+// Hash names a configuration by the text of its file.
+func Hash(text []byte) string {
 	sum := sha256.Sum256(text)
-	return &Loaded{Tree: tree.withDefaults(), Hash: hex.EncodeToString(sum[:8]), Warnings: r.findings.Warnings()}, nil
+	return hex.EncodeToString(sum[:8])
 }
 
 // place is where a path stands in the file.

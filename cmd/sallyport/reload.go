@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,8 +25,9 @@ const look = 5 * time.Second
 
 // source tells when to load a configuration, and loads it.
 type source struct {
-	// changes calls reload whenever the configuration may have changed, until ctx ends.
-	changes func(ctx context.Context, reload func(why string)) error
+	// changes calls reload whenever the configuration may differ from what was seen last, until ctx
+	// ends. active is the hash of what serves at first: a change before the watching began counts.
+	changes func(ctx context.Context, active string, reload func(why string)) error
 	load    func() (*configs.Loaded, error)
 }
 
@@ -36,7 +36,7 @@ type source struct {
 func watchFile(path string, log *slog.Logger) source {
 	return source{
 		load: func() (*configs.Loaded, error) { return configs.Load(path) },
-		changes: func(ctx context.Context, reload func(string)) error {
+		changes: func(ctx context.Context, active string, reload func(string)) error {
 			hup := make(chan os.Signal, 1)
 			signal.Notify(hup, syscall.SIGHUP)
 			defer signal.Stop(hup)
@@ -49,9 +49,9 @@ func watchFile(path string, log *slog.Logger) source {
 				log.Error("the configuration's folder cannot be watched", "error", err)
 				watcher = &fsnotify.Watcher{}
 			}
-			quiet := time.NewTimer(look)
+			quiet := time.NewTimer(settle)
 			defer quiet.Stop()
-			seen := digest(path)
+			seen := active
 			for {
 				select {
 				case <-ctx.Done():
@@ -75,13 +75,13 @@ func watchFile(path string, log *slog.Logger) source {
 	}
 }
 
-// digest is the hash of a file's content; zero while there is none.
-func digest(path string) [sha256.Size]byte {
+// digest is the hash of a file's content, as configs.Loaded has it; "" while there is none.
+func digest(path string) string {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return [sha256.Size]byte{}
+		return ""
 	}
-	return sha256.Sum256(text)
+	return configs.Hash(text)
 }
 
 // reload builds the new configuration aside and swaps it whole. On any error the old one

@@ -1,13 +1,17 @@
 package main
 
 import (
+	"context"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sallyport/sallyport/configs"
 )
 
 // eventually polls, since a change of a file arrives when the system says so.
@@ -136,4 +140,23 @@ func TestReloadByAnotherLinkBesideTheFile(t *testing.T) {
 		}
 	}
 	eventually(t, "a new plan", func() bool { return g.active().hash() != old })
+}
+
+func TestAChangeBeforeTheWatchingBeganIsSeen(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "sallyport.yaml")
+	if err := os.WriteFile(file, []byte("changed"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for served, want := range map[string]bool{"before": true, "changed": false} {
+		ctx, stop := context.WithTimeout(t.Context(), 4*settle)
+		reloaded := false
+		err := watchFile(file, slog.New(slog.DiscardHandler)).changes(ctx, configs.Hash([]byte(served)), func(string) {
+			reloaded = true
+			stop()
+		})
+		stop()
+		if err != nil || reloaded != want {
+			t.Errorf("serving what was %s: reloaded %v, %v", served, reloaded, err)
+		}
+	}
 }

@@ -252,7 +252,7 @@ func (rt *Runtime) run(ctx context.Context, src source) error {
 	rooms.Go(func() error { return rt.sessions.Run(below) })
 	rooms.Go(func() error { return rt.watchStore(below) })
 	rooms.Go(func() error {
-		return src.changes(below, func(why string) { rt.reload(below, src, why) })
+		return src.changes(below, rt.active().hash(), func(why string) { rt.reload(below, src, why) })
 	})
 	serving, halt := context.WithCancel(ctx)
 	defer halt()
