@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -141,7 +140,7 @@ func (j *journal) failingLocked() error {
 
 // durable queues the entry and waits until it lies on the disk. An error means that the
 // deed must not happen; kept, that it may, although the record is in memory alone.
-func (j *journal) durable(ctx context.Context, e *entry) (kept bool, err error) {
+func (j *journal) durable(e *entry) (kept bool, err error) {
 	done := make(chan struct{})
 	e.done = done
 	if kept, err := j.put(e); kept || err != nil {
@@ -149,13 +148,9 @@ func (j *journal) durable(ctx context.Context, e *entry) (kept bool, err error) 
 	}
 	timer := time.NewTimer(j.deadline)
 	defer timer.Stop()
-	var why error
 	select {
 	case <-done:
 	case <-timer.C:
-		why = fmt.Errorf("the disk has not answered for %s", j.deadline)
-	case <-ctx.Done():
-		why = context.Cause(ctx)
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -180,7 +175,7 @@ func (j *journal) durable(ctx context.Context, e *entry) (kept bool, err error) 
 		j.bytes -= len(e.content)
 		e.queued = false
 	}
-	return false, fmt.Errorf("%w: %w", ErrUnwritten, why)
+	return false, fmt.Errorf("%w: the disk has not answered for %s", ErrUnwritten, j.deadline)
 }
 
 // run writes until stop is closed, and then what is left.

@@ -252,7 +252,9 @@ func TestAHungDiskRefusesInTimeAndTheLateRecordIsTakenBack(t *testing.T) {
 	}
 }
 
-func TestAClientThatGoesAwayLeavesNoClaim(t *testing.T) {
+// The corridor ends the request of a client that has left, and its event with it: here it would
+// only look like a failure of the disk.
+func TestAClientThatGoesAwayIsNoFailureOfTheJournal(t *testing.T) {
 	var d faultyDisk
 	r := open(t, folder(t), d.disk(), Config{})
 	if err := r.Intend(t.Context(), exchange()); err != nil {
@@ -263,18 +265,18 @@ func TestAClientThatGoesAwayLeavesNoClaim(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	answer := make(chan error, 1)
 	gone := exchange()
-	gone.ID = "gone"
 	go func() { answer <- r.Intend(ctx, gone) }()
 	<-hanging
 	cancel()
-	if err := <-answer; !errors.Is(err, context.Canceled) {
+	release()
+	if err := <-answer; err != nil {
 		t.Fatalf("Intend = %v", err)
 	}
-	release()
+	r.Finish(ctx, gone, access.Failed, 499)
 	_ = r.stop()
 	all := events(t, r.dir)
-	if last := all[len(all)-1]; last.Request.ID != "gone" || last.Outcome != access.Refused {
-		t.Errorf("the last event is %+v, want the refusal of the request that went away", last.Event)
+	if last := all[len(all)-1]; last.ID != gone.EventID || last.Outcome != access.Failed {
+		t.Errorf("the last event is %+v, want the outcome of the request whose client left", last.Event)
 	}
 }
 

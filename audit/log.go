@@ -147,7 +147,8 @@ func (l *Log) Opened() <-chan struct{} { return l.journal.opened }
 // record waits in memory and stands in the log. Otherwise it returns an *access.Refusal
 // (503) that wraps ErrUnwritten, at the latest after the configured deadline, and the deed
 // must not happen; should the record reach the disk all the same, another one takes it back.
-func (l *Log) Intend(ctx context.Context, ex *access.Exchange) error {
+// A client that leaves meanwhile changes nothing: that is no failure of the journal.
+func (l *Log) Intend(_ context.Context, ex *access.Exchange) error {
 	ex.EventID = access.NewID(l.now())
 	ev := l.event(ex)
 	ev.Outcome = access.Intended
@@ -162,7 +163,7 @@ func (l *Log) Intend(ctx context.Context, ex *access.Exchange) error {
 	e, err := newEntry(kindIntent, claim, content{Event: ev})
 	kept := false
 	if err == nil {
-		kept, err = l.journal.durable(ctx, e)
+		kept, err = l.journal.durable(e)
 	}
 	switch {
 	case claim == claimDurable && err != nil:
