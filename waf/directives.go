@@ -37,11 +37,12 @@ Include @owasp_crs/REQUEST-999-COMMON-EXCEPTIONS-AFTER.conf
 `
 
 // replacedRules takes away what is settled elsewhere. 920420 compares the media type
-// with one list for all sites; mediatype.go knows what the route allows as well.
-// 920350 minds a Host that is an address; no Host gets here that the file does not
+// with one list for all sites; mediatype.go knows what the route allows as well. 920340 and
+// 920480 mind a body without a type, or in another charset: the read_body gate refuses both
+// as what they are (415), not as an attack. 920350 minds a Host that is an address; no Host gets here that the file does not
 // name.
 const replacedRules = `
-SecRuleRemoveById 920420 920350
+SecRuleRemoveById 920340 920420 920480 920350
 `
 
 // crmRemovals are the rules that preset crm does without. 920120 refuses quotes and
