@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -22,6 +23,7 @@ func (g *passage) modifyResponse(res *http.Response) error {
 	}
 	g.clean(res.Header)
 	res.Trailer = nil
+	res.Body = &answerBody{res.Body, g}
 	if g.stream != nil && strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
 		g.stream.long.Store(true)
 	}
@@ -33,6 +35,24 @@ func (g *passage) modifyResponse(res *http.Response) error {
 		res.Header["Cache-Control"] = []string{"private"}
 	}
 	return nil
+}
+
+// answerBody notes when the backend breaks its answer off: the client gets no more than the
+// broken connection, so it must show here. What ends because the client or the login has
+// ended is nobody's fault.
+type answerBody struct {
+	io.ReadCloser
+	g *passage
+}
+
+// Read implements io.Reader.
+func (b *answerBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF && b.g.ctx.Err() == nil {
+		b.g.b.errors.Add(1, b.g.at.site.Name, "broken_off")
+		b.g.b.log.Warn("the application broke its answer off", "request", b.g.ex.ID, "site", b.g.at.site.Name, "error", err)
+	}
+	return n, err
 }
 
 // clean removes what tells of the house behind (software, addresses, our own headers come

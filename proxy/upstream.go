@@ -66,8 +66,9 @@ type roundTripper interface {
 // connects to nothing. The error names every site that is wrong, and never a secret.
 func newBackends(s *sites, r Rooms) (*backends, error) {
 	b := &backends{bySite: map[*access.Site]*siteBackend{}, streams: r.Streams, log: r.Log, buffers: new(bufferPool), hardening: ResponseConfig{}.hardening(),
-		errors: r.Meter.Counter("sallyport_upstream_errors_total", "Requests that the application did not answer, by cause.", "site", "cause")}
-	b.proxy.BufferPool, b.proxy.ErrorLog = b.buffers, slog.NewLogLogger(r.Log.Handler(), slog.LevelWarn)
+		errors: r.Meter.Counter("sallyport_upstream_errors_total", "Requests that the application did not answer, or not to the end, by cause.", "site", "cause")}
+	// What it would log is noted with the request's id (answerBody), or is a client's leaving.
+	b.proxy.BufferPool, b.proxy.ErrorLog = b.buffers, slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
 	var all error
 	for i, one := range s.list {
 		at, err := newSiteBackend(fmt.Sprintf("sites[%d]", i), one, r)
