@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -70,7 +71,10 @@ func printTable(w io.Writer, c conditions, rows []measured) {
 		lines = append(lines, line)
 	}
 	writeMarkdown(w, lines)
-	fmt.Fprintf(w, "\n* the proxy had nothing to do for more than a tenth of the time in some round: it slept and woke, which costs extra.\n")
+	fmt.Fprintln(w)
+	if slices.ContainsFunc(rows, measured.waitedForLoad) {
+		fmt.Fprintf(w, "* the proxy had nothing to do for more than a tenth of the time in some round: it slept and woke, which costs extra.\n")
+	}
 	for _, m := range rows {
 		for column, limit := range m.reach {
 			if got := m.ratio(column).Median; got > limit {
@@ -78,6 +82,11 @@ func printTable(w io.Writer, c conditions, rows []measured) {
 			}
 		}
 	}
+}
+
+// waitedForLoad says whether a cell of the row is marked.
+func (m measured) waitedForLoad() bool {
+	return slices.ContainsFunc(columns(), func(column string) bool { return m.busy(column) < enoughBusy })
 }
 
 func (m measured) cost(column string) string {

@@ -102,23 +102,21 @@ func (k Kind) Headers() [][2]string {
 	return h
 }
 
-// words are five harmless words that only this request has.
+// words are five harmless words that only this request has. They are made of syllables that no
+// command or keyword of any language begins with, for the WAF is to find nothing in them.
 func words(seed, n uint64) [5]string {
-	const consonants, vowels = "bdfgklmnprst", "aeiou"
+	syllables := [...]string{"lum", "vel", "tolm", "korn", "belm", "zinn", "hoff", "dorn", "wesk", "mund", "golm", "rilt", "samm", "fenn", "jull", "nurr"}
 	var out [5]string
 	x := seed*0x9e3779b97f4a7c15 + n
-	for i := range out {
+	for i := range out { // the mixing of SplitMix64
 		x ^= x >> 30
 		x *= 0xbf58476d1ce4e5b9
 		x ^= x >> 27
 		x *= 0x94d049bb133111eb
 		x ^= x >> 31
-		bits, w := x, make([]byte, 0, 10)
-		for range 5 {
-			w = append(w, consonants[bits%12], vowels[bits/12%5])
-			bits /= 60
+		for shift := range 3 {
+			out[i] += syllables[x>>(8*shift)&15]
 		}
-		out[i] = string(w)
 	}
 	return out
 }

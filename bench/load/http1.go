@@ -47,7 +47,7 @@ func (c *http1) run(j job.Job, deadline time.Time, n uint64) (int, error) {
 		}
 		status, err := c.answer()
 		if err == nil {
-			err = check(j, status, c.body, want)
+			err = check(j, n, status, c.body, want)
 		}
 		if err != nil {
 			return done, err

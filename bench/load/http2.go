@@ -31,6 +31,7 @@ type http2Conn struct {
 }
 
 type stream struct {
+	n          uint64 // which request it is
 	status     string
 	body, want []byte
 }
@@ -71,7 +72,7 @@ func (c *http2Conn) run(j job.Job, deadline time.Time, n uint64) (done int, err 
 		if ended == nil {
 			continue
 		}
-		if err := check(j, ended.status, ended.body, ended.want); err != nil {
+		if err := check(j, ended.n, ended.status, ended.body, ended.want); err != nil {
 			return done, err
 		}
 		done++
@@ -114,7 +115,7 @@ func (c *http2Conn) ask(j job.Job, n uint64) error {
 	if c.page == nil {
 		c.page = job.Page(j.Tenant)
 	}
-	c.streams[id] = &stream{want: c.page}
+	c.streams[id] = &stream{n: n, want: c.page}
 	if body != nil {
 		c.streams[id].want = job.Receipt(j.Tenant, body)
 	}

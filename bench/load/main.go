@@ -126,15 +126,16 @@ func drive(conns []conn, j job.Job, deadline time.Time, from uint64) (int, error
 	return total, errors.Join(errs...)
 }
 
-// check compares an answer with what the backend must have said.
-func check(j job.Job, status string, body, want []byte) error {
+// check compares the answer to the n-th request with what the backend must have said.
+func check(j job.Job, n uint64, status string, body, want []byte) error {
+	if status == "200" && bytes.Equal(body, want) {
+		return nil
+	}
+	asked := fmt.Sprintf("%s %s", j.Kind.Target(j.Seed, n), j.Kind.Body(j.Seed, n))
 	if status != "200" {
-		return fmt.Errorf("%s: status %s: %.300s", j.Kind, status, body)
+		return fmt.Errorf("%s: status %s to %.1500s: %.300s", j.Kind, status, asked, body)
 	}
-	if !bytes.Equal(body, want) {
-		return fmt.Errorf("%s: the answer is %.200q, want %.200q", j.Kind, body, want)
-	}
-	return nil
+	return fmt.Errorf("%s: the answer to %.1500s is %.200q, want %.200q", j.Kind, asked, body, want)
 }
 
 func length(body []byte) string { return strconv.Itoa(len(body)) }
