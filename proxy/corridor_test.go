@@ -410,7 +410,7 @@ func TestRoutesAreDescribed(t *testing.T) {
 		{Type: "search", Path: "/api/search", Actions: map[string]string{"POST": "read"}},
 		{Type: "deal", Form: &FormConfig{Path: "/card.php", Action: "action", Actions: map[string][]string{"delete": {"x"}}}},
 	}}}})
-	want := []string{"public asset read (GET and HEAD only)", "app search by verb, but POST is read", "app deal by parameter action; listed: delete; others are unknown changes", "app other by verb"}
+	want := []string{"public asset read (GET and HEAD only)", "app search by verb, but POST is read", "app deal by parameter action; listed: delete; others are unknown changes", "app other by verb; a GET counts as a read, so list what changes something by GET"}
 	for i, r := range routes {
 		if got := r.Class + " " + r.Resource + " " + r.Action; got != want[i] {
 			t.Errorf("route %d: %q, want %q", i, got, want[i])

@@ -75,7 +75,7 @@ func Routes(cfg Config) (infos []RouteInfo) {
 			}
 			infos = append(infos, info)
 		}
-		infos = append(infos, RouteInfo{s.Name, "everything else", access.App.String(), access.OtherResource, "by verb"})
+		infos = append(infos, RouteInfo{s.Name, "everything else", access.App.String(), access.OtherResource, "by verb; a GET counts as a read, so list what changes something by GET"})
 	}
 	return infos
 }
