@@ -53,7 +53,7 @@ func main() {
 
 func (o *options) check() error {
 	if o.quick {
-		o.rounds, o.cell = 2, 300*time.Millisecond
+		o.rounds, o.cell = 2, 200*time.Millisecond
 	}
 	switch {
 	case flag.NArg() > 0:
