@@ -119,9 +119,7 @@ func TestTheJournalComesBackByItself(t *testing.T) {
 					t.Fatalf("Intend on a broken disk = %v", err)
 				}
 			}
-			if r.health.last() == nil {
-				t.Error("health does not show it")
-			}
+			eventually(t, "health shows it", func() bool { return r.health.last() != nil })
 			r.Finish(t.Context(), before, access.Done, 200) // waits in memory
 			d.now.Store(&faults{})
 			after := exchange()
