@@ -60,12 +60,19 @@ func (g *Gateway) enter() *Plan {
 	}
 }
 
+// hasBody says whether a request has a body by its framing. Over HTTP/2 the server gives every request
+// one to read, with a length of 0 where the stream has ended with the head (RFC 9113, section
+// 8.1); it refuses content beyond a length itself.
+func hasBody(r *http.Request) bool {
+	return r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0
+}
+
 // serve is the ring around the corridor: request id, recovery, record's end, log line
 // and metrics.
 func (p *Plan) serve(w http.ResponseWriter, r *http.Request) {
 	now := time.Now()
 	ex := p.mint.Receive(access.Exchange{Request: r, ID: access.NewID(now), Received: now,
-		Body: access.Body{Present: r.Body != nil && r.Body != http.NoBody, Size: 0}})
+		Body: access.Body{Present: hasBody(r), Size: 0}})
 	a := &answer{ResponseWriter: w, ex: ex, harden: p.harden}
 	ex.Writer = a
 	var refusal *access.Refusal
