@@ -26,6 +26,13 @@ func (g *Gateway) Swap(next *Plan) (previous *Plan) {
 	previous = g.plan.Swap(next)
 	if previous != nil {
 		next.rooms.Streams.reauthorize(next.stillAllowed)
+		// A request that was too young to count as a stream may become one: it is asked about when
+		// it would count.
+		time.AfterFunc(longLived, func() {
+			if g.plan.Load() == next {
+				next.rooms.Streams.reauthorize(next.stillAllowed)
+			}
+		})
 	}
 	return previous
 }

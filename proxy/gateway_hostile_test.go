@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/netip"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/sallyport/sallyport/access"
 )
@@ -70,5 +72,44 @@ func TestStrangersCannotFillTheJournal(t *testing.T) {
 		if w := h.do(r); w.Code < 400 || w.Code > 499 || len(h.audit.refused) != 1 || !h.audit.refused[0].Counted {
 			t.Errorf("%s: %d, %v", name, w.Code, h.audit.refused)
 		}
+	}
+}
+
+func TestARequestThatBecomesAStreamAfterAReloadIsAuthorizedAgain(t *testing.T) {
+	streams := NewStreams()
+	planned := func(policy fakePolicy) *Plan {
+		return newHouse(t, func(_ *Config, r *Rooms) { r.Streams, r.Policy = streams, policy }).plan
+	}
+	yes := func(context.Context, *access.Exchange) (access.Decision, error) {
+		return access.Decision{Allow: true}, nil
+	}
+	no := func(context.Context, *access.Exchange) (access.Decision, error) { return access.Decision{}, nil }
+	for _, c := range []struct {
+		name   string
+		second *Plan
+		ends   bool
+	}{
+		{"allowed by the new plan", planned(yes), false},
+		{"refused by the new plan", planned(no), true},
+		{"not judged by the new plan", planned(func(context.Context, *access.Exchange) (access.Decision, error) { panic("policy") }), true},
+	} {
+		first := planned(yes)
+		synctest.Test(t, func(t *testing.T) {
+			var g Gateway
+			g.Swap(first)
+			tenant, _ := access.ParseTenantID("acme")
+			ex := first.mint.Receive(access.Exchange{Request: request("GET", "/api/contacts/7", ""), Received: time.Now(),
+				Target: access.Target{Raw: "/api/contacts/7", Path: "/api/contacts/7"}, Identity: &access.Identity{Subject: "u1", Tenant: tenant, LoginID: "l1"}})
+			young := streams.follow(ex)
+			defer young.close()
+			g.Swap(c.second)
+			if young.ended.Load() {
+				t.Errorf("%s: a young request was cut", c.name)
+			}
+			time.Sleep(longLived + time.Second)
+			if young.ended.Load() != c.ends {
+				t.Errorf("%s: ended %v", c.name, !c.ends)
+			}
+		})
 	}
 }

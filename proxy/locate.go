@@ -2,7 +2,9 @@ package proxy
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -162,7 +164,13 @@ func (s *site) bodyRule(path string) access.BodyRule {
 // stillAllowed asks this plan again about a stream that began under an older one: the site
 // must still be there, the tenant fit, and policy say yes. What the body told the older plan
 // about the route still holds.
-func (p *Plan) stillAllowed(old *access.Exchange) bool {
+func (p *Plan) stillAllowed(old *access.Exchange) (allowed bool) {
+	defer func() {
+		if fault := recover(); fault != nil { // closed: what cannot be judged does not go on
+			p.rooms.Log.Error("panic while a stream was authorized again", "request", old.ID, "panic", fmt.Sprint(fault), "stack", string(debug.Stack()))
+			allowed = false
+		}
+	}()
 	ex := p.mint.Receive(access.Exchange{Request: old.Request, ID: old.ID, Received: old.Received, Client: old.Client,
 		Target: old.Target, Identity: old.Identity, Credential: old.Credential})
 	for _, pass := range []func(*access.Exchange) error{p.locate(p.dies.locate), p.tenant(p.dies.tenant)} {
