@@ -1,11 +1,16 @@
 package main
 
 import (
+	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/sallyport/sallyport/configs"
+	"github.com/sallyport/sallyport/secret"
 )
 
 // TestBrokenDependenciesOfTheWiredGateway breaks the real things one at a time and looks at
@@ -106,5 +111,18 @@ func TestADeadProviderIsSaidSo(t *testing.T) {
 	}
 	if resp, _ := g.ask(t, "GET", "/api/contacts/7", "", "Cookie: "+g.login(t, "crm", "acme", "alice", "viewer")); resp.StatusCode != 200 {
 		t.Errorf("a dead provider ends sessions: %d", resp.StatusCode)
+	}
+}
+
+func TestAStartThatFailsSaysWhy(t *testing.T) {
+	t.Setenv("SALLYPORT_WIRED_KEY", secret.NewMasterKey().Text().Reveal())
+	dir := t.TempDir()
+	text := strings.Replace(fmt.Sprintf(wiredConfig, dir, "https://127.0.0.1:1"), `client_secret: "env:SALLYPORT_WIRED_KEY"`, `client_secret: "env:SALLYPORT_NOT_SET"`, 1)
+	loaded, err := configs.Parse("sallyport.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rt, err := newRuntime(t.Context(), loaded, io.Discard); err == nil || rt != nil || !strings.Contains(err.Error(), "SALLYPORT_NOT_SET") {
+		t.Errorf("%v, %v", rt, err)
 	}
 }

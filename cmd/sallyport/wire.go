@@ -93,9 +93,10 @@ func newRuntime(ctx context.Context, loaded *configs.Loaded, logTo io.Writer) (r
 	if err := rt.openStores(ctx, tree); err != nil {
 		return nil, err
 	}
+	db := rt.db // a return of nil takes rt away
 	defer func() {
 		if err != nil {
-			rt.db.Close()
+			db.Close()
 		}
 	}()
 	if err := rt.buildRooms(tree); err != nil {
