@@ -127,7 +127,7 @@ func Start(t testing.TB, name string, cmd *exec.Cmd) *Process {
 }
 
 func tail(s string) string {
-	const most = 8000
+	const most = 16000
 	if len(s) > most {
 		return "…" + s[len(s)-most:]
 	}
