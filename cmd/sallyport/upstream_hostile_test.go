@@ -288,3 +288,182 @@ func TestANeverEndingAnswerEndsWithItsClient(t *testing.T) {
 		t.Errorf("clients that left are errors in the log:\n%s", log)
 	}
 }
+
+// TestBackendCookiesBelongToOneSession: what the application set under one session reaches it
+// under no other, whoever carries it, and the application still gets it back byte for byte.
+func TestBackendCookiesBelongToOneSession(t *testing.T) {
+	g := newWired(t, nil)
+	big := strings.Repeat("b", 3600)
+	script := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/set":
+			for _, line := range []string{"PHPSESSID=abc%2F=\"x y\"; Path=/; HttpOnly", "csrf=token,1; Path=/app; SameSite=Strict", "big=" + big + "; HttpOnly; Path=/; Secure; Domain=.test",
+				"theme=dark; Max-Age=60", "old=1; HttpOnly; Expires=Thu, 01-Jan-1970 00:00:01 GMT", "__Host-sallyport-session=evil; Path=/; Secure", "SP-MAC-PHPSESSID=evil"} {
+				w.Header().Add("Set-Cookie", line)
+			}
+		case "/flood":
+			for i := range 2000 {
+				w.Header().Add("Set-Cookie", fmt.Sprintf("c%d=%s; HttpOnly", i, strings.Repeat("x", 60)))
+			}
+		}
+		io.WriteString(w, r.Header.Get("Cookie"))
+	})
+	g.script.Store(&script)
+	mine := g.login(t, "crm", "acme", "alice", "member")
+	resp, _ := g.ask(t, "GET", "/set", "", "Cookie: "+mine)
+	var pairs []string
+	lines := map[string]string{}
+	for _, line := range resp.Header.Values("Set-Cookie") {
+		name, rest, _ := strings.Cut(line, "=")
+		value, attributes, _ := strings.Cut(rest, ";")
+		if lines[name] = attributes; value != "" {
+			pairs = append(pairs, name+"="+value)
+		}
+		if len(line) > 4096 {
+			t.Errorf("%s has %d bytes", name, len(line))
+		}
+		if strings.Contains(strings.ToLower(attributes), "domain") || !strings.Contains(attributes, "Secure") || !strings.Contains(attributes, "SameSite=") || strings.HasPrefix(strings.ToLower(name), "__host-sallyport") {
+			t.Errorf("the browser is told %q", line)
+		}
+	}
+	if strings.Contains(strings.Join(pairs, ";"), "abc%2F") || !strings.Contains(strings.Join(pairs, ";"), "csrf=token,1") {
+		t.Errorf("the browser holds %q", pairs)
+	}
+	jar := strings.Join(pairs, "; ")
+	want := "PHPSESSID=abc%2F=\"x y\"; csrf=token,1; big=" + big + "; theme=dark"
+	see := func(cookie string) string {
+		_, body := g.ask(t, "GET", "/api/x", "", "Cookie: "+cookie)
+		return body
+	}
+	if got := see(mine + "; " + jar); got != want {
+		t.Errorf("in its own session the application sees %.200q", got)
+	}
+	_, refresh := cookiePair(mine)
+	renewed, _ := g.ask(t, "GET", "/api/x", "", "Cookie: "+refresh)
+	if got := see(setByAnswer(renewed) + "; " + jar); got != want {
+		t.Errorf("after a renewal of the session the application sees %.200q", got)
+	}
+	for name, who := range map[string]string{
+		"another user":         g.login(t, "crm", "acme", "bob", "member"),
+		"another tenant":       g.login(t, "crm", "globex", "alice", "member"),
+		"the same user anew":   g.login(t, "crm", "acme", "alice", "member"),
+		"another user's owner": g.login(t, "crm", "acme", "olga", "owner"),
+	} {
+		if got := see(who + "; " + jar); got != "theme=dark" {
+			t.Errorf("under %s the application sees %.200q", name, got)
+		}
+	}
+	if got := g.second(t, g.login(t, "second", "acme", "alice", "member")+"; "+jar); got != "" {
+		t.Errorf("on another site the application sees %.200q", got)
+	}
+	// Values that were moved, cut or made up.
+	moved := strings.Replace(strings.Replace(jar, "PHPSESSID=", "other=", 1), "csrf=token,1", "csrf=token,2", 1)
+	if got := see(mine + "; " + moved + "; made=up; sp1.x=1; q=sp1.AAAA; r=sp2."); got != "big="+big+"; theme=dark" {
+		t.Errorf("of changed cookies the application sees %.200q", got)
+	}
+	if got := see("PHPSESSID=before; " + mine); got != "" {
+		t.Errorf("of a cookie from before the login the application sees %q", got)
+	}
+	flood, _ := g.ask(t, "GET", "/flood", "", "Cookie: "+mine)
+	if n := len(flood.Header.Values("Set-Cookie")); n == 0 || n > 400 {
+		t.Errorf("of 2,000 cookies the browser gets %d", n)
+	}
+	if resp, body := g.ask(t, "POST", "/.sallyport/logout", "", "Cookie: "+mine, browser, "Content-Length: 0"); resp.StatusCode != 303 {
+		t.Fatalf("logout: %d %s", resp.StatusCode, body)
+	}
+	if got := see(g.login(t, "crm", "acme", "alice", "member") + "; " + jar); got != "theme=dark" {
+		t.Errorf("after logout and login the application sees %.200q", got)
+	}
+}
+
+// second asks the second site and gives its answer.
+func (g *wired) second(t *testing.T, cookie string) string {
+	t.Helper()
+	_, body := g.raw(t, "second.test", "GET /api/x HTTP/1.1\r\nHost: second.test\r\nConnection: close\r\nCookie: "+cookie+"\r\n\r\n")
+	return body
+}
+
+// TestTheBackendsPasswordIsNowhere: the gateway logs in at an application that has a login of
+// its own. Whatever happens there, no answer, log line or audit record holds the credential or the session.
+func TestTheBackendsPasswordIsNowhere(t *testing.T) {
+	t.Setenv("SALLYPORT_BACKEND_PASSWORD", "pa55-word-of-the-backend")
+	var mode, logins atomic.Int64
+	current := func() string { return fmt.Sprintf("backend-session-%d", logins.Load()) }
+	g := newWired(t, func(text string) string {
+		text = strings.Replace(text, "level: warn", "level: debug", 1)
+		return strings.Replace(text, "      public:", `      upstream_auth:
+        kind: login
+        users: {"acme/*": {user: "svc", password: "env:SALLYPORT_BACKEND_PASSWORD"}}
+        login: {path: "/login", type: application/x-www-form-urlencoded, body: "user={user}&password={password}", take: {sid: cookie.SID}, header: {Cookie: "SID={sid}"}}
+      public:`, 1)
+	})
+	script := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/login" {
+			body, _ := io.ReadAll(r.Body)
+			switch mode.Load() {
+			case 1:
+				w.WriteHeader(403)
+				fmt.Fprintf(w, "wrong: %s", body)
+				return
+			case 2:
+				conn, _, _ := http.NewResponseController(w).Hijack()
+				conn.Close()
+				return
+			case 3:
+				w.Header().Set("Set-Cookie", "SID=\x01bad")
+				fmt.Fprintf(w, "%s", body)
+				return
+			}
+			if r.Method != "POST" || !strings.Contains(string(body), "pa55-word") {
+				w.WriteHeader(400)
+				return
+			}
+			logins.Add(1)
+			http.SetCookie(w, &http.Cookie{Name: "SID", Value: current()})
+			w.WriteHeader(302)
+			return
+		}
+		if r.Header.Get("Cookie") != "SID="+current() {
+			w.WriteHeader(401)
+			return
+		}
+		body, _ := io.ReadAll(r.Body)
+		w.Header().Set("Set-Cookie", "SID="+current()+"; HttpOnly")
+		io.WriteString(w, r.Method+" "+string(body))
+	})
+	g.script.Store(&script)
+	var answers strings.Builder
+	ask := func(user, tenant, method, body string, status int, what string) {
+		t.Helper()
+		header := []string{"Cookie: SID=mine; " + g.login(t, "crm", tenant, user, "member")}
+		if body != "" {
+			header = append(header, browser, "Content-Type: application/json")
+		}
+		resp, text := g.ask(t, method, "/api/contacts/7", body, header...)
+		fmt.Fprintln(&answers, resp.Header, text)
+		if resp.StatusCode != status || what != "" && code(text) != what && text != what {
+			t.Errorf("%s of %s/%s: %d %s, want %d %s", method, tenant, user, resp.StatusCode, text, status, what)
+		}
+	}
+	ask("alice", "acme", "GET", "", 200, "GET ")
+	ask("alice", "acme", "PATCH", `{"a":1}`, 200, `PATCH {"a":1}`)
+	ask("bob", "globex", "GET", "", 403, "no_backend_account")
+	for m := range int64(3) {
+		mode.Store(m + 1)
+		want := 502
+		ask(fmt.Sprintf("u%d", m), "acme", "GET", "", want, "")
+	}
+	mode.Store(0)
+	logged := g.logged.String()
+	var journal strings.Builder
+	for _, line := range g.events(t, "") {
+		journal.WriteString(line)
+	}
+	for place, text := range map[string]string{"an answer": answers.String(), "the log": logged, "the journal": journal.String(), "the metrics": g.ops(t, "/metrics")} {
+		for _, secret := range []string{"pa55-word", "backend-session-"} {
+			if strings.Contains(text, secret) {
+				t.Errorf("%s holds %q:\n%s", place, secret, text)
+			}
+		}
+	}
+}
