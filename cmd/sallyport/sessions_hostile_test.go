@@ -565,3 +565,114 @@ func (g *wired) written(t *testing.T) (events []access.Event) {
 	}
 	return events
 }
+
+// TestTheJournalIsComplete (A02, A03): everything that was changed, tried or refused to somebody
+// is in it, with who, for which tenant, to what, and how it ended; and no secret is in it or in the log.
+func TestTheJournalIsComplete(t *testing.T) {
+	p, ca := newProvider(t)
+	g := newWired(t, func(text string) string {
+		return strings.Replace(withProvider(p, ca)(text), "level: warn", "level: debug", 1)
+	})
+	secrets := []string{"the-providers-access-token", "hunter2", "s3cr3t-value", "client-csrf-value"}
+	type want struct {
+		request                                          string
+		tenant, actor, action, resource, id, gate, cause string
+		outcome                                          access.Outcome
+		status                                           int
+	}
+	var wants []want
+	note := func(resp *http.Response, w want) {
+		w.request, w.status = resp.Header.Get("X-Request-Id"), resp.StatusCode
+		wants = append(wants, w)
+	}
+	remember := func(cookie string) string {
+		for part := range strings.SplitSeq(cookie, "; ") {
+			_, value, _ := strings.Cut(part, "=")
+			secrets = append(secrets, value)
+		}
+		return cookie
+	}
+
+	s := g.surfer(t)
+	answer := p.authorize(t, s.begin(t, "/"))
+	u, _ := url.Parse(answer)
+	for _, c := range s.cookies("https://crm.test/") {
+		secrets = append(secrets, c)
+	}
+	secrets = append(secrets, u.Query().Get("code"), u.Query().Get("state"))
+	resp, body := s.visit(t, answer)
+	if resp.StatusCode != 303 {
+		t.Fatalf("login: %d %s", resp.StatusCode, body)
+	}
+	remember(setByAnswer(resp))
+	held := s.cookies("https://crm.test/")
+	mine := sessionName + "=" + held[sessionName] + "; " + refreshName + "=" + held[refreshName]
+	who := g.eventOf(t, "acme", resp.Header.Get("X-Request-Id")).Actor.ID
+	note(resp, want{tenant: "acme", actor: who, action: "login", resource: "sallyport", outcome: access.Done})
+	if len(who) != 26 {
+		t.Fatalf("the actor of the login is %q", who)
+	}
+
+	write := func(method, target, body string, w want, header ...string) {
+		t.Helper()
+		resp, _ := g.ask(t, method, target, body, append(header, "Cookie: "+mine+"; csrf=client-csrf-value", browser, "Content-Type: application/json")...)
+		if w.tenant == "" {
+			w.tenant = "acme"
+		}
+		w.actor = who
+		note(resp, w)
+	}
+	write("POST", "/api/contacts", `{"name":"x","password":"hunter2","api_key":"s3cr3t-value"}`, want{action: "create", resource: "contact", outcome: access.Done})
+	write("PATCH", "/api/contacts/7", `{"name":"x","auth":{"token":"s3cr3t-value"}}`, want{action: "update", resource: "contact", id: "7", outcome: access.Done})
+	write("DELETE", "/api/contacts/7", "", want{action: "delete", resource: "contact", id: "7", outcome: access.Refused, gate: "authorize", cause: "not_permitted"})
+	write("PUT", "/billing/9", `{"a":1}`, want{action: "update", resource: "invoice", id: "9", outcome: access.Refused, gate: "authorize", cause: "not_permitted"})
+	write("GET", "/api/contacts/7?tenant_id=globex", "", want{action: "read", resource: "contact", id: "7", outcome: access.Refused, gate: "tenant", cause: "tenant_mismatch"})
+	write("POST", "/api/contacts", `{"tenant_id":"globex"}`, want{action: "create", resource: "contact", outcome: access.Refused, gate: "operation", cause: "tenant_mismatch"})
+	write("GET", "/deals/card.php?action=confirm_delete&id=4", "", want{action: "delete", resource: "deal", id: "4", outcome: access.Refused, gate: "authorize", cause: "not_permitted"})
+	write("POST", "/rpc/", `{"method":"write","params":["hunter2-less"]}`, want{action: "unknown", resource: "model", outcome: access.Refused, gate: "authorize", cause: "not_permitted"})
+	crossed, _ := g.ask(t, "POST", "/api/contacts", `{}`, "Cookie: "+mine, "Origin: https://evil.test", "Sec-Fetch-Site: cross-site", "Content-Type: application/json")
+	note(crossed, want{tenant: "acme", actor: who, action: "create", resource: "contact", outcome: access.Refused, gate: "cross_origin", cause: "cross_origin"})
+
+	// An old refresh token, after its successor was used.
+	_, first := cookiePair(remember(g.login(t, "crm", "acme", "carol", "member")))
+	renewed, _ := g.ask(t, "GET", "/api/x", "", "Cookie: "+first)
+	_, second := cookiePair(remember(setByAnswer(renewed)))
+	third, _ := g.ask(t, "GET", "/api/x", "", "Cookie: "+second)
+	remember(setByAnswer(third))
+	reused, _ := g.ask(t, "GET", "/api/contacts/3", "", "Cookie: "+first)
+	note(reused, want{tenant: "acme", actor: "carol-id", action: "session_revoked", resource: "contact", id: "3", outcome: access.Refused, gate: "authenticate", cause: "session_reused"})
+
+	// A login that fails at the token endpoint.
+	p.set("hunter2", nil)
+	failing := g.surfer(t)
+	answer = p.authorize(t, failing.begin(t, "/"))
+	u, _ = url.Parse(answer)
+	secrets = append(secrets, u.Query().Get("code"), u.Query().Get("state"))
+	resp, _ = failing.visit(t, answer)
+	note(resp, want{action: "login", resource: "sallyport", outcome: access.Failed})
+
+	out, _ := g.ask(t, "POST", "/.sallyport/logout", "", "Cookie: "+mine, browser, "Content-Length: 0")
+	note(out, want{tenant: "acme", actor: who, action: "logout", resource: "sallyport", outcome: access.Done})
+
+	for _, w := range wants {
+		ev := g.journalled(t, w.request)
+		got := want{w.request, ev.Tenant.String(), ev.Actor.ID, ev.Action, ev.Resource.Type, ev.Resource.ID, w.gate, w.cause, ev.Outcome, ev.Status}
+		if got != w || w.gate != "" && (ev.Decision.Gate != w.gate || !strings.Contains(fmt.Sprint(ev.Decision.Reasons), w.cause)) {
+			t.Errorf("the journal has\n%+v %s %v\nwant\n%+v", got, ev.Decision.Gate, ev.Decision.Reasons, w)
+		}
+		if !ev.Client.Addr.IsValid() || ev.Request.Site != "crm" || ev.Time.IsZero() || ev.ID == "" {
+			t.Errorf("the event lacks something: %+v", ev)
+		}
+	}
+	places := map[string]string{"the log": g.logged.String(), "the metrics": g.ops(t, "/metrics"), "the journal": strings.Join(g.events(t, ""), "\n")}
+	for place, text := range places {
+		for _, s := range secrets {
+			if len(s) >= 7 && strings.Contains(strings.ReplaceAll(text, "hunter2-less", ""), s) {
+				t.Errorf("%s holds the secret %.60q", place, s)
+			}
+		}
+	}
+	if !strings.Contains(places["the journal"], `"name"`) || !strings.Contains(places["the log"], "oidc/callback") {
+		t.Error("what is searched for secrets does not hold what it should")
+	}
+}
