@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime"
 	"strconv"
 	"sync/atomic"
 
@@ -33,6 +34,7 @@ type Engine struct {
 	findings observe.Counter
 	failures observe.Counter
 	log      *slog.Logger
+	turns    chan struct{} // holds one for each request that is being judged
 	built    bool
 	closed   atomic.Bool
 }
@@ -64,6 +66,7 @@ func newEngine(c Config, d Deps, secLang string) (*Engine, error) {
 		strict: modeNamed(c.Mode),
 		rules:  map[int]rule{},
 		log:    d.Log,
+		turns:  make(chan struct{}, runtime.GOMAXPROCS(0)),
 		built:  true,
 		findings: d.Meter.Counter("sallyport_waf_findings_total",
 			"What the rules of the WAF found, by rule and by the site's mode.", "rule", "mode"),

@@ -303,7 +303,7 @@ func TestWhatCannotBeJudgedDoesNotPass(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := &meter{}
 			e := shared(t, Config{})
-			counted := &Engine{config: e.config, strict: e.strict, waf: e.waf, rules: e.rules, built: true,
+			counted := &Engine{config: e.config, strict: e.strict, waf: e.waf, rules: e.rules, turns: e.turns, built: true,
 				log: e.log, findings: e.findings, failures: m.Counter("failures", "", "mode")}
 			ex := request{typ: "application/json", body: `{}`}.exchange(t)
 			damage(ex)

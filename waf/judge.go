@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/corazawaf/coraza/v3/experimental"
 	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
@@ -51,6 +52,13 @@ func (e *Engine) judge(ctx context.Context, h head, feed feeder) (v verdict) {
 	if e.waf == nil {
 		return verdict{failure: errNoEngine}
 	}
+	if e.turns == nil { // closed: made by hand, without what New gives
+		return verdict{failure: errNoEngine}
+	}
+	if err := e.takeTurn(ctx); err != nil {
+		return verdict{failure: err}
+	}
+	defer func() { <-e.turns }()
 	opts, ok := e.waf.(experimental.WAFWithOptions)
 	if !ok {
 		return verdict{failure: errors.New("waf: Coraza takes no options")}
@@ -69,6 +77,33 @@ func (e *Engine) judge(ctx context.Context, h head, feed feeder) (v verdict) {
 		return verdict{failure: fmt.Errorf("waf: closing a transaction: %w", err)}
 	}
 	return v
+}
+
+// maxWait bounds how long a request waits for its turn to be judged.
+const maxWait = 10 * time.Second
+
+// errNoTurn says that too many requests wait to be judged.
+var errNoTurn = errors.New("waf: no turn to judge in time")
+
+// takeTurn lets as many requests be judged at once as there are processors. More would
+// not be judged sooner, and everything else, such as policy with its deadline, would
+// wait behind all of them.
+func (e *Engine) takeTurn(ctx context.Context) error {
+	select {
+	case e.turns <- struct{}{}:
+		return nil
+	default:
+	}
+	wait := time.NewTimer(maxWait)
+	defer wait.Stop()
+	select {
+	case e.turns <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", errNoTurn, ctx.Err())
+	case <-wait.C:
+		return errNoTurn
+	}
 }
 
 // run feeds a transaction and evaluates phases 1 and 2.

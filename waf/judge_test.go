@@ -63,7 +63,7 @@ func (tx *watchedTx) Close() error {
 // on is the shared engine over another Coraza.
 func on(t *testing.T, waf coraza.WAF) *Engine {
 	e := shared(t, Config{})
-	return &Engine{config: e.config, strict: e.strict, waf: waf, rules: e.rules, built: true,
+	return &Engine{config: e.config, strict: e.strict, waf: waf, rules: e.rules, turns: e.turns, built: true,
 		findings: observe.Discard{}, failures: observe.Discard{}, log: slog.New(slog.DiscardHandler)}
 }
 

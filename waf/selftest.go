@@ -49,7 +49,7 @@ func (e *Engine) SelfTest(ctx context.Context) error {
 		return nil
 	}
 	// The same rules, which count and log nowhere.
-	quiet := &Engine{
+	quiet := &Engine{turns: e.turns,
 		config: e.config, strict: e.strict, waf: e.waf, rules: e.rules, built: true,
 		findings: observe.Discard{}, failures: observe.Discard{}, log: slog.New(slog.DiscardHandler),
 	}
