@@ -7,7 +7,7 @@ import (
 )
 
 // Config bounds what bodies may cost the process. The bounds of a single body belong
-// to its route (access.BodyRule). It stands in the file under proxy.spool.
+// to its route (access.BodyRule). It is the key "operation".
 type Config struct {
 	Dir         string     `yaml:"dir" doc:"Directory of the temporary files that hold large bodies, encrypted under a key that never leaves memory and without a name; default: the system's directory for temporary files. A change needs a restart."`
 	Memory      units.Size `yaml:"memory" doc:"How much of one body is kept in memory before the rest goes to a file, 4KiB to 16MiB; default 128KiB. Also bounds the fields before the first file of a stream: true upload, and each field after it."`

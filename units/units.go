@@ -1,6 +1,7 @@
 package units
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -69,14 +70,14 @@ func (s *Span) UnmarshalText(b []byte) error {
 	if days, ok := strings.CutSuffix(text, "d"); ok {
 		n, err := strconv.ParseInt(days, 10, 64)
 		if err != nil || n < 0 || n > 36500 {
-			return fmt.Errorf(want)
+			return errors.New(want)
 		}
 		*s = Span(time.Duration(n) * 24 * time.Hour)
 		return nil
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d < 0 {
-		return fmt.Errorf(want)
+		return errors.New(want)
 	}
 	*s = Span(d)
 	return nil

@@ -118,7 +118,11 @@ func (rt *Runtime) tryReload(ctx context.Context, src source) error {
 		next.close()
 		return err
 	}
-	restart := append(change.Restart, needsRestart(rt.active().loaded.Tree, loaded.Tree)...)
+	var restart []string
+	for _, key := range change.Restart {
+		restart = append(restart, "edge."+key)
+	}
+	restart = append(restart, needsRestart(rt.active().loaded.Tree, loaded.Tree)...)
 	rt.adopt(next)
 	change.Commit() // after the plan: a handshake for a new host must find its site
 	for _, key := range restart {

@@ -310,7 +310,7 @@ func (rt *Runtime) reused(ex *access.Exchange, id *access.Identity) {
 	told := *ex
 	told.Identity, told.EventID = id, ""
 	told.Route.Action, told.Route.ReadOnly = "session_revoked", false
-	refusal := access.Refuse(401, "refresh_reused", "The session was ended, because an old copy of it was used.", "Sign in again.")
+	refusal := access.Refuse(401, "session_reused", "The session was ended, because an old copy of it was used.", "Sign in again.")
 	refusal.Gate = "authenticate"
 	rt.journal.Refused(ex.Request.Context(), &told, refusal)
 }
