@@ -3,10 +3,12 @@ package main
 import (
 	"bufio"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"regexp"
 	"runtime"
 	"strings"
@@ -465,5 +467,107 @@ func TestTheBackendsPasswordIsNowhere(t *testing.T) {
 				t.Errorf("%s holds %q:\n%s", place, secret, text)
 			}
 		}
+	}
+}
+
+// TestOpenStreamsAcrossReloadAndLogout (P11): what is still allowed goes on, the rest is cut.
+func TestOpenStreamsAcrossReloadAndLogout(t *testing.T) {
+	g := newWired(t, func(text string) string {
+		return strings.Replace(text, "      public:", "      websocket: opaque\n      public:", 1)
+	})
+	told := make(chan string)
+	script := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") != "" {
+			conn, rw, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+			io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX-Tenant-Id: globex\r\nSet-Cookie: a=b; HttpOnly\r\n\r\n")
+			io.Copy(conn, rw)
+			return
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		for {
+			http.NewResponseController(w).Flush()
+			select {
+			case <-r.Context().Done():
+				return
+			case text := <-told:
+				io.WriteString(w, text)
+			}
+		}
+	})
+	g.script.Store(&script)
+	text, err := os.ReadFile(g.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cookie := g.login(t, "crm", "acme", "alice", "admin")
+	open := func(target, more string) (*tls.Conn, *bufio.Reader) {
+		t.Helper()
+		conn := g.dial(t, "crm.test")
+		fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: crm.test\r\n%s\r\nCookie: %s\r\n%s\r\n", target, browser, cookie, more)
+		in := bufio.NewReader(conn)
+		head := ""
+		for !strings.HasSuffix(head, "\r\n\r\n") {
+			line, err := in.ReadString('\n')
+			if err != nil {
+				t.Fatalf("%s: %q %v", target, head, err)
+			}
+			head += line
+		}
+		if strings.Contains(head, "globex") || strings.Contains(head, "a=b") || more != "" != strings.HasPrefix(head, "HTTP/1.1 101 ") {
+			t.Fatalf("%s: %q", target, head)
+		}
+		return conn, in
+	}
+	const upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+	echo := func(conn *tls.Conn, in *bufio.Reader) error {
+		io.WriteString(conn, "ping")
+		_, err := io.ReadFull(in, make([]byte, 4))
+		return err
+	}
+	cut := func(what string, conn *tls.Conn, in *bufio.Reader) {
+		t.Helper()
+		conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		if _, err := in.ReadByte(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%s goes on: %v", what, err)
+		}
+	}
+	reload := func(change func(string) string) {
+		t.Helper()
+		old := g.active().hash()
+		g.rename(t, change(string(text)))
+		eventually(t, "the new plan", func() bool { return g.active().hash() != old })
+	}
+
+	kept, keptIn := open("/live/1", upgrade)
+	lost, lostIn := open("/sold/1", upgrade)
+	_, events := open("/events", "")
+	if err := echo(kept, keptIn); err != nil {
+		t.Fatal(err)
+	}
+	reload(func(text string) string {
+		return strings.Replace(text, "        - {type: contact,", "        - {type: invoice, path: \"/sold/{id}\"}\n        - {type: contact,", 1)
+	})
+	cut("a WebSocket that is no longer theirs", lost, lostIn)
+	if err := echo(kept, keptIn); err != nil {
+		t.Errorf("a WebSocket that is still theirs: %v", err)
+	}
+	told <- "data: still here\n\n"
+	if line, err := events.ReadString('\n'); err != nil {
+		t.Errorf("an event stream that is still theirs: %q %v", line, err)
+	}
+	reload(func(text string) string { return strings.Replace(text, "websocket: opaque", "websocket: off", 1) })
+	cut("a WebSocket where the site has none any more", kept, keptIn)
+	reload(func(text string) string { return text + "\n# once more\n" })
+	again, againIn := open("/live/2", upgrade)
+	if resp, body := g.ask(t, "POST", "/.sallyport/logout", "", "Cookie: "+cookie, browser, "Content-Length: 0"); resp.StatusCode != 303 {
+		t.Fatalf("logout: %d %s", resp.StatusCode, body)
+	}
+	cut("a WebSocket after logout", again, againIn)
+	if line, err := io.ReadAll(events); err == nil && strings.HasSuffix(string(line), "0\r\n\r\n") {
+		t.Errorf("the event stream ended as if it were whole: %q", line)
 	}
 }
