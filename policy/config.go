@@ -13,11 +13,11 @@ import (
 // Config is the key "policy" of the configuration.
 type Config struct {
 	Areas    map[string]string `yaml:"areas" doc:"Which area a resource type belongs to, beyond the built-in names: records, sequences, integrations, users, billing, settings or other. Default: a type that is not named is records."`
-	Deadline units.Span        `yaml:"deadline" doc:"How long one decision may take before the request is refused, 1ms to 5s. Default 50ms."`
+	Deadline units.Span        `yaml:"deadline" doc:"How long one decision may take before the request is refused, 1ms to 5s. It is measured by the clock, so it must outlast the wait for a processor of a busy machine. Default 250ms."`
 }
 
 const (
-	defaultDeadline = units.Span(50 * time.Millisecond)
+	defaultDeadline = units.Span(250 * time.Millisecond)
 	minDeadline     = units.Span(time.Millisecond)
 	maxDeadline     = units.Span(5 * time.Second)
 )

@@ -37,7 +37,7 @@ func TestConfigCheck(t *testing.T) {
 			}
 		})
 	}
-	if got := (Config{}).WithDefaults().Deadline.Duration(); got != 50*time.Millisecond {
+	if got := (Config{}).WithDefaults().Deadline.Duration(); got != 250*time.Millisecond {
 		t.Errorf("default deadline %v, want 50ms", got)
 	}
 }

@@ -106,7 +106,7 @@ type UpstreamAuth struct {
 	Kind   string                `yaml:"kind" doc:"header: the user's name in a header (REMOTE_USER style). bearer: a token per user. login: log in once per user and keep the backend's session."`
 	Header string                `yaml:"header" doc:"Kind header: the header's name. Default X-Remote-User."`
 	Value  string                `yaml:"value" doc:"Kind header: what it holds, email (default) or id."`
-	Users  map[string]Credential `yaml:"users" doc:"Kinds bearer and login: the credential by e-mail; the key * is for everybody else."`
+	Users  map[string]Credential `yaml:"users" doc:"Kinds bearer and login: the credential by tenant/e-mail, tenant/*, e-mail or *, tried in that order."`
 	Login  *LoginConfig          `yaml:"login" doc:"Kind login: how to log in."`
 }
 
@@ -126,7 +126,7 @@ type LoginConfig struct {
 	Take   map[string]string `yaml:"take" doc:"What to take from the answer: json.PATH, such as json.result.1, or cookie.NAME."`
 	Header map[string]string `yaml:"header" doc:"Headers to send with each request then; base64(...) encodes what it encloses."`
 	Keep   units.Span        `yaml:"keep" doc:"How long a backend session is used before logging in again. Default 1h."`
-	Renew  []int             `yaml:"renew" doc:"Statuses that mean that the backend session has ended. Default 401."`
+	Renew  []int             `yaml:"renew" doc:"Statuses, 400 to 499, that mean that the backend session has ended. Default 401."`
 }
 
 // CookiesConfig names cookies of the backend. All others are HttpOnly for us: sealed to the session.
@@ -141,7 +141,7 @@ type UpstreamConfig struct {
 	ServerName string     `yaml:"server_name" doc:"Name to verify in the backend's certificate, where it differs from the address."`
 	Dial       units.Span `yaml:"dial" doc:"Longest time to connect. Default 5s."`
 	Header     units.Span `yaml:"header" doc:"Longest time until the answer begins, long polls included. Default 310s."`
-	MaxConns   int        `yaml:"max_conns" doc:"Most connections to one address. Default 512."`
+	MaxConns   int        `yaml:"max_conns" doc:"Most requests under way at one address; more get 503. Default 512."`
 	HealthPath string     `yaml:"health_path" doc:"Path that is asked every 10s to see whether an address lives. Default none: failures of real requests count."`
 }
 

@@ -417,3 +417,20 @@ func TestRoutesAreDescribed(t *testing.T) {
 		}
 	}
 }
+
+func TestAPageOfTheConsoleEndsWithItsLogin(t *testing.T) {
+	started := make(chan struct{})
+	var h *house
+	h = newHouse(t, func(_ *Config, r *Rooms) {
+		r.Endpoints[3].Serve = func(w http.ResponseWriter, ex *access.Exchange) error {
+			close(started)
+			<-ex.Request.Context().Done() // a page that shows events as they come
+			return nil
+		}
+	})
+	ended := make(chan struct{})
+	go func() { h.do(request("POST", "/.sallyport/console/settings", "a=1")); close(ended) }()
+	<-started
+	h.plan.rooms.Streams.Cut("l1")
+	<-ended
+}

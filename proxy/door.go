@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/sallyport/sallyport/access"
@@ -52,13 +53,29 @@ func (p *Plan) door(ex *access.Exchange) error {
 	switch ex.Route.Class {
 	case access.App, access.Public:
 		return p.backends.serve(ex)
-	case access.Portal, access.Console, access.Operator:
-		if ex.Route.Endpoint == nil || ex.Route.Endpoint.Serve == nil {
-			return access.Unavailable("corridor_incomplete", fmt.Errorf("%w: the route has no handler", errDoorShut))
+	case access.Portal:
+		return p.serveOwn(ex)
+	case access.Console, access.Operator:
+		// Like a backend's answer, ours ends with the login that asked for it.
+		st := p.rooms.Streams.follow(ex)
+		defer st.close()
+		if st.ended.Load() {
+			refusal := access.Refuse(http.StatusUnauthorized, "session_ended", "Your session has ended.", "Sign in again.")
+			refusal.Login = true
+			return refusal
 		}
-		return ex.Route.Endpoint.Serve(ex.Writer, ex)
+		ex.Request = ex.Request.WithContext(st.ctx)
+		return p.serveOwn(ex)
 	}
 	return access.Unavailable("corridor_incomplete", errDoorShut)
+}
+
+// serveOwn answers with the route's local handler.
+func (p *Plan) serveOwn(ex *access.Exchange) error {
+	if ex.Route.Endpoint == nil || ex.Route.Endpoint.Serve == nil {
+		return access.Unavailable("corridor_incomplete", fmt.Errorf("%w: the route has no handler", errDoorShut))
+	}
+	return ex.Route.Endpoint.Serve(ex.Writer, ex)
 }
 
 // wanted looks the demands up in the table made when the plan was built.

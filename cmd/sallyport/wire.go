@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -119,8 +121,27 @@ func newRuntime(ctx context.Context, loaded *configs.Loaded, logTo io.Writer) (r
 		first.close()
 		return nil, err
 	}
+	if err := rt.showRoot(tree.Edge.TLS.Storage); err != nil {
+		first.close()
+		return nil, err
+	}
 	rt.adopt(first)
 	return rt, nil
+}
+
+// showRoot writes the local authority's certificate, which is public, beside what it keeps
+// sealed: browsers and curl are told to trust it.
+func (rt *Runtime) showRoot(dir string) error {
+	pem := rt.edge.RootPEM()
+	if pem == nil {
+		return nil
+	}
+	path := filepath.Join(dir, "local_ca.pem")
+	if err := os.WriteFile(path, pem, 0o644); err != nil {
+		return fmt.Errorf("write the local authority's certificate: %w", err)
+	}
+	rt.log.Info("certificates are of a local authority", "trust", path)
+	return nil
 }
 
 func (rt *Runtime) openStores(ctx context.Context, tree configs.Tree) error {
@@ -262,6 +283,7 @@ func (rt *Runtime) run(ctx context.Context, src source) error {
 		halt()
 	}()
 	err := rt.edge.Run(serving)
+	rt.streams.CutAll() // what the drain has not ended: sockets that are WebSockets now
 	stop()
 	err = errors.Join(err, rooms.Wait())
 	rt.active().close()
