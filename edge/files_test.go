@@ -253,13 +253,13 @@ func TestReload(t *testing.T) {
 
 	cfg := g.started
 	cfg.TLS.Certificates = []Certificate{one, {"/nowhere/c", "/nowhere/k"}}
-	if _, err := g.Reload(cfg); err == nil || !answers("crm.test") {
+	if _, err := g.reload(cfg); err == nil || !answers("crm.test") {
 		t.Errorf("a file that is missing: %v; the old configuration must go on", err)
 	}
 
 	cfg.TLS.Certificates = []Certificate{one, two}
 	cfg.MaxStreams, cfg.Timeouts.Idle, cfg.TLS.MinVersion = 7, 5e9, "1.3"
-	restart, err := g.Reload(cfg)
+	restart, err := g.reload(cfg)
 	if err != nil || strings.Join(restart, " ") != "tls.min_version timeouts max_streams" {
 		t.Errorf("Reload = %v, %v", restart, err)
 	}
@@ -273,7 +273,7 @@ func TestReload(t *testing.T) {
 	hosts = []string{"portal.test"}
 	cfg.TLS.Certificates = []Certificate{two}
 	cfg.Connections.PerAddress = 3
-	if _, err := g.Reload(cfg); err != nil {
+	if _, err := g.reload(cfg); err != nil {
 		t.Fatal(err)
 	}
 	if answers("crm.test") || !answers("portal.test") {
@@ -304,7 +304,7 @@ func TestReloadChangesTheHostsOfTheLocalAuthority(t *testing.T) {
 		return err
 	}
 	hosts = []string{"crm.test", "new.test"}
-	if _, err := g.Reload(g.started); err != nil {
+	if _, err := g.reload(g.started); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "new.test has its certificate", func() bool { return get("new.test") == nil })
@@ -346,4 +346,14 @@ func TestStoppingEndsAKeeperThatWaits(t *testing.T) {
 		t.Error("a handshake without a certificate")
 	}
 	g.cancel() // the cleanup waits for Run, and goleak for the rest
+}
+
+// reload is Prepare and Commit with the hosts that Deps.Hosts gives now.
+func (e *Edge) reload(cfg Config) (restart []string, err error) {
+	c, err := e.Prepare(cfg, e.deps.Hosts())
+	if err != nil {
+		return nil, err
+	}
+	c.Commit()
+	return c.Restart, nil
 }

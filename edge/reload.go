@@ -60,17 +60,6 @@ func (c *Change) Commit() {
 	m.follow(c.hosts)
 }
 
-// Reload is Prepare and Commit in one, with the hosts that Deps.Hosts gives now. The
-// keys that it returns wait for a restart; on an error everything stays as it was.
-func (e *Edge) Reload(cfg Config) (restart []string, err error) {
-	c, err := e.Prepare(cfg, e.deps.Hosts())
-	if err != nil {
-		return nil, err
-	}
-	c.Commit()
-	return c.Restart, nil
-}
-
 // forgetFiles drops what was wrong with files: a reload has just read all of them.
 func (m *certificates) forgetFiles() {
 	m.mu.Lock()
