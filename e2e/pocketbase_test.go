@@ -195,6 +195,16 @@ func TestPocketBaseBehindTheGateway(t *testing.T) {
 		if ev := stream.next(t, "contacts/"+contact.ID); !strings.Contains(ev.data, "Zoë Streamed") {
 			t.Errorf("the stream says %s", ev.data)
 		}
+		// It outlives a change of the configuration.
+		before := reloads(t, g)
+		renameInto(t, g.File, mustRead(t, g.File)+"\n# changed\n")
+		harness.Eventually(t, "the configuration is reloaded", func() bool { return reloads(t, g) > before })
+		if res := mia.Do(t, "PATCH", at, `{"name":"Zoë Reloaded"}`, isJSON); res.Status != 200 {
+			t.Fatalf("update: %d %s", res.Status, res.Body)
+		}
+		if ev := stream.next(t, "contacts/"+contact.ID); !strings.Contains(ev.data, "Zoë Reloaded") {
+			t.Errorf("after a reload the stream says %s", ev.data)
+		}
 		// Subscribing is no change: nobody needs to read about it.
 		for _, ev := range g.Events(t) {
 			if ev.Resource.Type == "live" {
@@ -246,7 +256,7 @@ func TestPocketBaseBehindTheGateway(t *testing.T) {
 		if got := strings.Join(globex.names(t), ","); got != "Globex secret" {
 			t.Errorf("globex's instance holds %s", got)
 		}
-		if got := strings.Join(acme.names(t), ","); got != "Zoë Streamed" {
+		if got := strings.Join(acme.names(t), ","); got != "Zoë Reloaded" {
 			t.Errorf("acme's instance holds %s", got)
 		}
 	})
@@ -270,14 +280,14 @@ func TestPocketBaseBehindTheGateway(t *testing.T) {
 	})
 
 	g.Stop(t)
-	// What was made: create, update, upload, update and the deletion; and globex's create.
+	// What was made: create, four updates with an upload among them, and the deletion; and globex's create.
 	made := map[string]int{}
 	for _, ev := range g.Events(t) {
 		if ev.Outcome == access.Done && ev.Resource.Type == "contact" {
 			made[ev.Tenant.String()+" "+ev.Action]++
 		}
 	}
-	if got, want := fmt.Sprint(made), "map[acme create:1 acme delete:1 acme update:3 globex create:1]"; got != want {
+	if got, want := fmt.Sprint(made), "map[acme create:1 acme delete:1 acme update:4 globex create:1]"; got != want {
 		t.Errorf("the journal has %s, want %s", got, want)
 	}
 }
