@@ -54,6 +54,7 @@ type Log struct {
 	journal  *journal
 	feed     *feed
 	tallies  tallies
+	attempts attempts
 	deadline time.Duration
 	running  atomic.Bool
 }
@@ -149,7 +150,11 @@ func (l *Log) Opened() <-chan struct{} { return l.journal.opened }
 // must not happen; should the record reach the disk all the same, another one takes it back.
 // A client that leaves meanwhile changes nothing: that is no failure of the journal.
 func (l *Log) Intend(_ context.Context, ex *access.Exchange) error {
-	ex.EventID = access.NewID(l.now())
+	now := l.now()
+	if ex.Identity == nil && !l.attempts.admit(network(ex.Client.Addr), now) {
+		return tooManyAttempts()
+	}
+	ex.EventID = access.NewID(now)
 	ev := l.event(ex)
 	ev.Outcome = access.Intended
 	ev.Changes = changes(ex)

@@ -174,6 +174,8 @@ func (p *Plan) finish(ex *access.Exchange, a *answer, refusal *access.Refusal, b
 	}
 	ctx := context.WithoutCancel(ex.Request.Context())
 	switch {
+	case ex.EventID != "" && refusal != nil && ex.Route.Endpoint != nil: // answered here, so nothing was done: say why
+		p.rooms.Audit.Refused(ctx, ex, refusal)
 	case ex.EventID != "":
 		p.rooms.Audit.Finish(ctx, ex, outcome(a, refusal, broken), a.status)
 	case refusal != nil:
@@ -193,7 +195,7 @@ func (p *Plan) finish(ex *access.Exchange, a *answer, refusal *access.Refusal, b
 // never reached the backend; any later trouble may have.
 func outcome(a *answer, refusal *access.Refusal, broken bool) access.Outcome {
 	switch {
-	case broken:
+	case broken, refusal != nil && errors.Is(refusal, errMayBeDone):
 		return access.Unknown
 	case refusal != nil && errors.Is(refusal, errDoorShut):
 		return access.Refused

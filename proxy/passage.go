@@ -33,6 +33,7 @@ type passage struct {
 	upgrade bool
 	bodies  []*requestBody
 
+	sent    bool        // the backend may have the request
 	begun   bool        // the answer's header has gone out
 	dropped http.Header // takes what comes after it
 	failure error
@@ -197,7 +198,9 @@ func (g *passage) tryOne(out *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	g.address(out)
-	return g.at.transport.RoundTrip(out)
+	res, err := g.at.transport.RoundTrip(out)
+	g.sent = g.sent || err == nil || !dialFailed(err)
+	return res, err
 }
 
 // address points a request to the chosen address. Opaque is what stands in the request
@@ -247,8 +250,15 @@ func (b *backends) refusal(g *passage, err error) error {
 		refusal = access.Refuse(http.StatusBadGateway, "upstream_unreachable", "The application cannot be reached at the moment.",
 			"Try again in a few seconds. If it goes on, tell your administrator the request id.").Because(err)
 	}
+	if g.sent && bodyErr == nil { // with a broken body it never had the whole request
+		refusal.Err = errors.Join(errMayBeDone, refusal.Err)
+	}
 	return refusal
 }
+
+// errMayBeDone is wrapped by refusals of requests that the backend may have carried out: the
+// audit event must not claim that nothing happened.
+var errMayBeDone = errors.New("the application may have done it")
 
 // statusClientGone is what logs show when nobody was left to answer; nginx made the number
 // known.

@@ -18,6 +18,9 @@ func record(die access.Die, audit Recorder) func(*access.Exchange) error {
 			err = errUnrecorded
 		}
 		if err != nil && (ex.Route.Endpoint == nil || !ex.Route.Endpoint.Always) {
+			if refusal := (*access.Refusal)(nil); errors.As(err, &refusal) {
+				return refusal
+			}
 			return access.Unavailable("audit_unavailable", err)
 		}
 		die.Press(ex)

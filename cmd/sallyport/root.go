@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
@@ -27,6 +28,9 @@ var errSaid = errors.New("said")
 
 // run is main without the process: it gives the exit code.
 func run(args []string, in io.Reader, out, err io.Writer) int {
+	// net/http writes what a backend sends unasked to the standard log: somebody's data.
+	// Nothing of ours uses that log.
+	log.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root := newRoot()

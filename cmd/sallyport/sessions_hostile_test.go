@@ -649,7 +649,7 @@ func TestTheJournalIsComplete(t *testing.T) {
 	u, _ = url.Parse(answer)
 	secrets = append(secrets, u.Query().Get("code"), u.Query().Get("state"))
 	resp, _ = failing.visit(t, answer)
-	note(resp, want{action: "login", resource: "sallyport", outcome: access.Failed})
+	note(resp, want{action: "login", resource: "sallyport", outcome: access.Refused, gate: "last_door", cause: "login_invalid"})
 
 	out, _ := g.ask(t, "POST", "/.sallyport/logout", "", "Cookie: "+mine, browser, "Content-Length: 0")
 	note(out, want{tenant: "acme", actor: who, action: "logout", resource: "sallyport", outcome: access.Done})
