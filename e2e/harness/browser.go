@@ -74,7 +74,7 @@ func perform[T any](t testing.TB, b *Browser, what string, action chromedp.Actio
 func (b *Browser) where() string {
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
-	page, err := chromedp.Run(ctx, chromedp.Evaluate[string](`location.href + "\n" + document.documentElement.outerHTML`))
+	page, err := chromedp.Run(ctx, chromedp.Evaluate[string](`location.href + "\n" + document.body.outerHTML`))
 	if err != nil {
 		return err.Error()
 	}
