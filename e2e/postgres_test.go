@@ -157,4 +157,5 @@ func TestGatewayOnPostgreSQL(t *testing.T) {
 	harness.Eventually(t, "an instance that has lost sight of ended sessions refuses", func() bool {
 		return mia.Do(t, "GET", "/contacts/7", "").Status == http.StatusServiceUnavailable
 	})
+	g.Stop(t)
 }
