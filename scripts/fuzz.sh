@@ -13,6 +13,10 @@ fuzz() {
 	log=$(mktemp)
 	if go test "$1" -run '^$' -fuzz "^$2\$" -fuzztime "$3" -parallel 1 >"$log" 2>&1; then
 		echo "ok   $1 $2 ($(grep -o 'execs: [0-9]*' "$log" | tail -n 1))"
+	elif ! grep -q 'Failing input\|panic' "$log" && [ "$(grep -A1 '^--- FAIL' "$log" | tail -n 1)" = "    context deadline exceeded" ]; then
+		# The end of the time races the workers' end in Go before 1.27, and is reported as a failure
+		# (golang/go#75804); an input that fails is written down, and there is none.
+		echo "ok   $1 $2 ($(grep -o 'execs: [0-9]*' "$log" | tail -n 1), ended late)"
 	else
 		echo "FAIL $1 $2" && cat "$log"
 		rm -f "$log"
