@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"net/http"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/sallyport/sallyport/e2e/harness"
 )
@@ -17,4 +19,9 @@ func binary(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// pastTheGateway is for what whoever runs a backend does there directly.
+func pastTheGateway() *http.Client {
+	return &http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
 }

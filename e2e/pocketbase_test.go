@@ -82,7 +82,7 @@ func (p *pocketBase) names(t *testing.T) (names []string) {
 
 func (p *pocketBase) answer(t *testing.T, req *http.Request) map[string]any {
 	t.Helper()
-	res, err := http.DefaultClient.Do(req)
+	res, err := pastTheGateway().Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -82,7 +82,7 @@ func (b *tryton) call(t *testing.T, database, authorization, method, params stri
 	if authorization != "" {
 		req.Header.Set("Authorization", authorization)
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := pastTheGateway().Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,7 +243,7 @@ func TestTrytonBehindTheGateway(t *testing.T) {
 			t.Fatal(err)
 		}
 		req.Header.Set("Content-Type", "application/json")
-		direct, err := http.DefaultClient.Do(req)
+		direct, err := pastTheGateway().Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}
