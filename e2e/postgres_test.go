@@ -23,7 +23,7 @@ type postgres struct {
 	*harness.Process
 	port int
 	bin  string
-	who  *syscall.SysProcAttr
+	who  *syscall.Credential // nil for ourselves
 }
 
 func startPostgres(t *testing.T) *postgres {
@@ -49,7 +49,7 @@ func startPostgres(t *testing.T) *postgres {
 		if uidErr != nil || gidErr != nil || os.Chown(dir, uid, gid) != nil {
 			t.Fatalf("give %s to %+v", dir, account)
 		}
-		p.who = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
+		p.who = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 	}
 	data := filepath.Join(dir, "data")
 	harness.Run(t, p.command("initdb", "-D", data, "-U", "sallyport", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C"))
@@ -61,7 +61,7 @@ func startPostgres(t *testing.T) *postgres {
 
 func (p *postgres) command(program string, args ...string) *exec.Cmd {
 	cmd := exec.Command(filepath.Join(p.bin, program), args...)
-	cmd.SysProcAttr, cmd.Dir = p.who, "/"
+	cmd.SysProcAttr, cmd.Dir = &syscall.SysProcAttr{Credential: p.who}, "/"
 	return cmd
 }
 

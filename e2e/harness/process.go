@@ -104,13 +104,26 @@ func Start(t testing.TB, name string, cmd *exec.Cmd) *Process {
 	p := &Process{Name: name, cmd: cmd, ended: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = &p.Stdout, &p.Stderr
 	cmd.WaitDelay = 5 * time.Second // for children that keep our pipes open
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("start %s: %v", name, err)
+	// A test that is killed, or times out, takes what it has started along. The kernel minds the
+	// thread that has started it, so that waits as well.
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGTERM
+	started := make(chan error)
 	go func() {
-		p.err = cmd.Wait()
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			p.err = cmd.Wait()
+		}
 		close(p.ended)
 	}()
+	if err := <-started; err != nil {
+		t.Fatalf("start %s: %v", name, err)
+	}
 	t.Cleanup(func() {
 		p.signal(syscall.SIGTERM)
 		select {
