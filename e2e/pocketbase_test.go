@@ -157,8 +157,8 @@ func TestPocketBaseBehindTheGateway(t *testing.T) {
 
 	t.Run("the creation is in the journal", func(t *testing.T) {
 		ev := g.Event(t, "the creation", func(ev access.Event) bool { return ev.Action == access.ActionCreate })
-		// The application chooses the id of what it creates, so the request had none.
-		if got, want := harness.Shown(ev), "acme mia@acme.test create contact/ done 200"; got != want {
+		// The application chooses the id of what it creates, and tells it in its answer.
+		if got, want := harness.Shown(ev), "acme mia@acme.test create contact/"+contact.ID+" done 200"; got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	})

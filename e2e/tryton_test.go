@@ -311,9 +311,9 @@ func TestTrytonBehindTheGateway(t *testing.T) {
 			changes = append(changes, harness.Shown(ev))
 		}
 	}
-	// The id of what is created is the backend's to choose.
+	// The id of what is created is the backend's to choose, and to tell in its answer.
 	want := []string{
-		"acme mia@acme.test create party/ done 200",
+		fmt.Sprintf("acme mia@acme.test create party/%d done 200", id),
 		fmt.Sprintf("acme mia@acme.test update party/%d done 200", id),
 		fmt.Sprintf("acme adam@acme.test delete party/%d done 200", id),
 	}

@@ -22,6 +22,7 @@ func (g *passage) modifyResponse(res *http.Response) error {
 		return fmt.Errorf("the backend answered with status %d", res.StatusCode)
 	}
 	g.clean(res.Header)
+	g.learnID(res)
 	res.Trailer = nil
 	res.Body = &answerBody{res.Body, g}
 	if g.stream != nil && strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {

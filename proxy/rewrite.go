@@ -22,6 +22,9 @@ func (g *passage) rewrite(pr *httputil.ProxyRequest) {
 	for _, name := range [...]string{"Authorization", "Cookie", "Expect", "Te", "Trailer", "Http2-Settings", "Alt-Used"} {
 		delete(h, name)
 	}
+	if creates(&g.ex.Route) {
+		delete(h, "Accept-Encoding") // the answer is read for the id, see learnID
+	}
 	g.inject(h)
 	if g.cookies != "" {
 		h["Cookie"] = []string{g.cookies}
