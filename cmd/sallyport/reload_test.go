@@ -160,3 +160,25 @@ func TestAChangeBeforeTheWatchingBeganIsSeen(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatARoleMayChangesWithTheNextRequest is row P09 of the attack table, as far as the file
+// decides: what a role may do is asked anew with each request. Which roles somebody has comes
+// from the identity provider at the login, and lasts for session.refresh at most.
+func TestWhatARoleMayChangesWithTheNextRequest(t *testing.T) {
+	g := newWired(t, nil)
+	vera := "Cookie: " + g.login(t, "crm", "acme", "vera", "viewer")
+	if resp, body := g.ask(t, "GET", "/api/contacts/7", "", vera); resp.StatusCode != 200 {
+		t.Fatalf("%d %s", resp.StatusCode, body)
+	}
+	old := g.active().hash()
+	text, err := os.ReadFile(g.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.rename(t, strings.Replace(string(text), "areas: {invoice: billing}", "areas: {invoice: billing, contact: billing}", 1))
+	eventually(t, "a new plan", func() bool { return g.active().hash() != old })
+	g.took()
+	if resp, body := g.ask(t, "GET", "/api/contacts/7", "", vera); resp.StatusCode != 403 || len(g.took()) != 0 {
+		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+}
