@@ -214,9 +214,10 @@ func bodyBeginsLikeJSON(open func() (io.ReadCloser, error)) (bool, error) {
 	}
 	defer body.Close()
 	buf := make([]byte, 4<<10)
+	var start opening
 	for {
 		n, err := body.Read(buf)
-		begins, undecided := beginsLikeJSON(buf[:n])
+		begins, undecided := start.feed(buf[:n])
 		if !undecided || err == io.EOF {
 			return begins, nil
 		}

@@ -100,7 +100,7 @@ func own(v any) bool {
 func FuzzJSONGuard(f *testing.F) {
 	for _, seed := range []string{
 		`{"tenant_id":"acme"}`, `{"tenant_id":"globex"}`, `{"a":[{"tenant\u005fid":"globex"}]}`, `{"tenant_id":"acme","tenant_id":1}`, ` [[{"Tenant_Id":["acme","globex"]}]]`,
-		"{\"tenant_\u0131d\":1}", `{"a":1}{"tenant_id":"globex"}`, "\ufeff{}", `[`, `"x"`, `{"tenant_id":["acme"]}`, "{\"tenant_id\":\"acme\xff\"}",
+		"{\"tenant_\u0131d\":1}", `{"a":1}{"tenant_id":"globex"}`, "\ufeff{}", `[`, `"x"`, `0{"TenAnt_Id":[]}0`, `{"tenant_id":["acme"]}`, "{\"tenant_id\":\"acme\xff\"}",
 	} {
 		for kind := range uint8(4) {
 			f.Add(seed, kind)

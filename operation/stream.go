@@ -50,7 +50,7 @@ func (r *Reader) streamOpaque(ex *access.Exchange, body *spooled, src io.Reader,
 	for !g.json.Empty() {
 		n, err := src.Read(head[len(head):cap(head)])
 		head = head[:len(head)+n]
-		begins, undecided := beginsLikeJSON(head)
+		begins, undecided := new(opening).feed(head)
 		if begins || undecided && (err != nil || len(head) == cap(head)) {
 			if err != nil {
 				src = failing{err} // io.EOF too: the reader may not be asked again
